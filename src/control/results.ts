@@ -1,0 +1,216 @@
+/** What queries answer with. Counters are totals over all lcores unless said otherwise. */
+import type { ErrorData } from '../core/errors.js';
+
+export type { ErrorData };
+
+export interface Info {
+  version: string;
+  dpdk: string;
+  pid: number;
+  startedAt: string;
+  /** File of the statistics segment. */
+  statsFile: string;
+  lcores: number;
+}
+
+export interface LinkStats {
+  ipackets: number;
+  opackets: number;
+  ibytes: number;
+  obytes: number;
+  ierrors: number;
+  oerrors: number;
+  imissed: number;
+  rxNombuf: number;
+}
+
+export interface Link {
+  /** Position in listings, from 1. */
+  index: number;
+  name: string;
+  kind: 'port' | 'vlan' | 'bond';
+  socket: number;
+  mtu: number;
+  rxQueues: number;
+  txQueues: number;
+  up: boolean;
+  /** Mbps, 0 = unknown. */
+  speed: number;
+  fullDuplex: boolean;
+  autoneg: boolean;
+  promisc: boolean;
+  allmulticast: boolean;
+  forward2kni: boolean;
+  mac: string;
+  rxIpCsum: boolean;
+  txIpCsum: boolean;
+  txTcpCsum: boolean;
+  txUdpCsum: boolean;
+  txFastFree: boolean;
+  stats: LinkStats;
+  mbufAvail: number;
+  mbufInUse: number;
+  /** Only when asked verbosely. */
+  detail?: {
+    devargs: string;
+    driver: string;
+    /** How replies find the lcore that owns their connection. */
+    steering: 'rss-prediction' | 'rte_flow' | 'redirect' | 'single-lcore';
+    info: Record<string, string | number>;
+    xstats: Record<string, number>;
+    queues: { lcore: string; rx: number[]; tx: number[] }[];
+    mcast: string[];
+  };
+}
+
+export interface Lcore {
+  /** 0 = master, data lcores from 1. */
+  id: number;
+  role: 'master' | 'worker';
+  cpu: number;
+  socket: number;
+  /** Worker state. */
+  state: 'running' | 'restarting' | 'stuck';
+  queues: { dev: string; rx: number[]; tx: number[] }[];
+  /** LCORE_STATS without the drops, by field name. */
+  stats: Record<string, number>;
+}
+
+export interface Addr {
+  family: 'inet';
+  addr: string;
+  plen: number;
+  scope: string;
+  dev: string;
+  broadcast?: string;
+  validLft: number;
+  sapool: boolean;
+  saUsed: number;
+  saFree: number;
+  saMiss: number;
+  /** Only when asked per lcore. */
+  lcore?: number;
+}
+
+export interface RouteEntry {
+  family: 'inet';
+  dst: string;
+  plen: number;
+  via: string;
+  src: string;
+  dev: string;
+  mtu: number;
+  tos: number;
+  scope: string;
+  metric: number;
+  proto: 'auto' | 'static';
+}
+
+export interface NeighEntry {
+  addr: string;
+  /** Absent while unresolved. */
+  mac?: string;
+  state: string;
+  dev: string;
+  core: number;
+  static: boolean;
+}
+
+export interface SvcKey {
+  proto: 'tcp' | 'udp';
+  addr: string;
+  port: number;
+}
+
+export interface Counters {
+  conns: number;
+  inPackets: number;
+  outPackets: number;
+  inBytes: number;
+  outBytes: number;
+}
+
+/** Per second, over the last full second. */
+export interface Rates {
+  cps: number;
+  inPps: number;
+  outPps: number;
+  inBps: number;
+  outBps: number;
+}
+
+export interface DestEntry {
+  addr: string;
+  port: number;
+  fwd: 'nat' | 'tunnel' | 'dr' | 'fullnat' | 'snat';
+  weight: number;
+  maxConn: number;
+  minConn: number;
+  active: number;
+  inactive: number;
+  persist: number;
+  overload: boolean;
+  inhibited: boolean;
+  counters: Counters;
+  rates: Rates;
+}
+
+export interface SvcEntry {
+  svc: SvcKey;
+  scheduler: string;
+  connTimeout: number;
+  counters: Counters;
+  rates: Rates;
+  dests: DestEntry[];
+}
+
+export interface LaddrEntry {
+  svc: SvcKey;
+  laddrs: { addr: string; dev: string; conns: number; conflicts: number }[];
+}
+
+export interface ConnEntry {
+  lcore: number;
+  proto: 'tcp' | 'udp';
+  /** Configured timeout of the state and what remains of it, seconds. */
+  timeout: number;
+  remaining: number;
+  state: string;
+  client: string;
+  clientPort: number;
+  vaddr: string;
+  vport: number;
+  laddr: string;
+  lport: number;
+  daddr: string;
+  dport: number;
+}
+
+export interface ConnPage {
+  conns: ConnEntry[];
+  /** Absent on the last page. */
+  cursor?: string;
+}
+
+export interface DropEntry {
+  lcore: number;
+  name: string;
+  text: string;
+  hint: string;
+  count: number;
+}
+
+export interface QueryResults {
+  info: Info;
+  'link.list': Link[];
+  'lcore.list': Lcore[];
+  'addr.list': Addr[];
+  'route.list': RouteEntry[];
+  'neigh.list': NeighEntry[];
+  'svc.list': SvcEntry[];
+  'laddr.list': LaddrEntry[];
+  'conn.list': ConnPage;
+  'drop.list': DropEntry[];
+  'timeout.get': { tcp: Record<string, number>; udp: Record<string, number> };
+  'sched.list': string[];
+}

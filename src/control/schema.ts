@@ -1,0 +1,179 @@
+/**
+ * Every command and query of the control plane, declared once. The socket server validates with these
+ * schemas, the TypeScript types follow from them, `docs/commands.md` lists them. Tools import
+ * only the types (loading zod costs 190 ms).
+ *
+ * A *command* changes state: the master validates it, applies it to its replica, posts it to every
+ * lcore in order. A *query* only reads. Addresses and MACs travel as text.
+ */
+import { isIP } from 'node:net';
+import * as z from 'zod';
+
+const u16 = z.int().min(0).max(65535);
+const u32 = z.int().min(0).max(0xffffffff);
+const dev = z.string().min(1).max(32).describe('device name, such as dpdk0');
+const ipv4 = z
+  .string()
+  .refine((s) => isIP(s) === 4, { error: (i) => `'${String(i.input)}' is not an IPv4 address` })
+  .describe('IPv4 address');
+const mac = z
+  .string()
+  .regex(/^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/, {
+    error: (i) => `'${String(i.input)}' is not a MAC address (aa:bb:cc:dd:ee:ff)`,
+  })
+  .describe('MAC address');
+const plen = z.int().min(0).max(32).describe('prefix length');
+const scope = z.enum(['host', 'kni_host', 'link', 'global']);
+
+/** Which service: the key that lookups use. */
+export const svcKey = z.strictObject({
+  proto: z.enum(['tcp', 'udp']),
+  addr: ipv4.describe('virtual address'),
+  port: u16.describe('virtual port'),
+});
+
+/** Scheduler names are checked against the registry when the command is applied. */
+const svcOptions = {
+  scheduler: z.string().max(16).describe('one of the registered schedulers; default wlc'),
+  connTimeout: z.int().min(0).max(31535999).describe('seconds for established connections, 0 = by state'),
+};
+
+export const destKey = z.strictObject({ addr: ipv4, port: u16 });
+
+const destOptions = {
+  fwd: z.enum(['nat', 'tunnel', 'dr', 'fullnat', 'snat']).describe('forwarding mode'),
+  weight: u16,
+  maxConn: u32.describe('upper connection threshold, 0 = none'),
+  minConn: u32.describe('lower connection threshold'),
+};
+
+const allOptional = <S extends Record<string, z.ZodType>>(shape: S) =>
+  z.strictObject(shape).partial().shape;
+
+/** Commands by name: their parameters. */
+export const COMMANDS = {
+  'link.set': z
+    .strictObject({
+      dev,
+      up: z.boolean(),
+      promisc: z.boolean(),
+      allmulticast: z.boolean(),
+      mtu: z.int().min(68).max(9000),
+      addr: mac,
+      forward2kni: z.boolean(),
+    })
+    .partial({ up: true, promisc: true, allmulticast: true, mtu: true, addr: true, forward2kni: true }),
+
+  'addr.add': z.strictObject({
+    dev,
+    addr: ipv4,
+    plen: plen.default(32),
+    broadcast: ipv4.optional(),
+    scope: scope.default('global'),
+    validLft: u32.default(0).describe('seconds, 0 = forever'),
+    sapool: z.boolean().default(false).describe('give the address a pool of local ports'),
+  }),
+  'addr.set': z.strictObject({
+    dev,
+    addr: ipv4,
+    plen: plen.optional(),
+    broadcast: ipv4.optional(),
+    scope: scope.optional(),
+    validLft: u32.optional(),
+    sapool: z.boolean().optional(),
+  }),
+  'addr.del': z.strictObject({ dev, addr: ipv4, plen: plen.optional() }),
+  'addr.flush': z.strictObject({ dev }),
+
+  'route.add': z.strictObject({
+    dst: ipv4.describe('destination, 0.0.0.0 with plen 0 for the default route'),
+    plen,
+    via: ipv4.optional(),
+    dev: dev.optional().describe('taken from the gateway when left out'),
+    src: ipv4.optional(),
+    mtu: z.int().min(0).max(9000).default(0),
+    metric: u32.default(0),
+    tos: z.int().min(0).max(255).default(0),
+    scope: scope.optional(),
+    local: z.boolean().default(false),
+  }),
+  'route.set': z.strictObject({
+    dst: ipv4,
+    plen,
+    via: ipv4.optional(),
+    dev: dev.optional(),
+    src: ipv4.optional(),
+    mtu: z.int().min(0).max(9000).optional(),
+    metric: u32.optional(),
+    tos: z.int().min(0).max(255).optional(),
+    scope: scope.optional(),
+  }),
+  'route.del': z.strictObject({
+    dst: ipv4,
+    plen,
+    via: ipv4.optional(),
+    dev: dev.optional(),
+    local: z.boolean().default(false),
+  }),
+  'route.flush': z.strictObject({ dev }),
+
+  'neigh.add': z.strictObject({ dev, addr: ipv4, lladdr: mac }),
+  'neigh.del': z.strictObject({ dev, addr: ipv4 }),
+  'neigh.flush': z.strictObject({ dev: dev.optional() }),
+
+  'svc.add': z.strictObject({ svc: svcKey, ...svcOptions, connTimeout: svcOptions.connTimeout.default(0), scheduler: svcOptions.scheduler.default('wlc') }),
+  'svc.edit': z.strictObject({ svc: svcKey, ...allOptional(svcOptions) }),
+  'svc.del': z.strictObject({ svc: svcKey }),
+  'svc.flush': z.strictObject({}),
+  'svc.zero': z.strictObject({ svc: svcKey.optional() }).describe('zero the counters of one service or of all'),
+
+  'dest.add': z.strictObject({
+    svc: svcKey,
+    dest: destKey,
+    fwd: destOptions.fwd.default('dr'),
+    weight: destOptions.weight.default(1),
+    maxConn: destOptions.maxConn.default(0),
+    minConn: destOptions.minConn.default(0),
+  }),
+  'dest.edit': z.strictObject({ svc: svcKey, dest: destKey, ...allOptional(destOptions) }),
+  'dest.del': z.strictObject({ svc: svcKey, dest: destKey }),
+
+  'laddr.add': z
+    .strictObject({ svc: svcKey, addr: ipv4, dev })
+    .describe('adds the address (/32, with sapool) to the device when needed, then to the service'),
+  'laddr.del': z.strictObject({ svc: svcKey, addr: ipv4, dev }),
+} as const satisfies Record<string, z.ZodType>;
+
+export type CommandName = keyof typeof COMMANDS;
+/** Parameters as the master has them after validation (defaults filled in). */
+export type CommandParams<N extends CommandName> = z.output<(typeof COMMANDS)[N]>;
+/** Parameters as a client may send them. */
+export type CommandInput<N extends CommandName> = z.input<(typeof COMMANDS)[N]>;
+/** A validated command as it is replicated: `{ op, ...params }`. */
+export type Command = { [N in CommandName]: { op: N } & CommandParams<N> }[CommandName];
+
+/** Queries by name: their parameters. Results are typed in `results.ts`. */
+export const QUERIES = {
+  info: z.strictObject({}),
+  'link.list': z.strictObject({ dev: dev.optional(), verbose: z.boolean().default(false) }),
+  'lcore.list': z.strictObject({}),
+  'addr.list': z.strictObject({ dev: dev.optional(), perLcore: z.boolean().default(false) }),
+  'route.list': z.strictObject({}),
+  'neigh.list': z.strictObject({ dev: dev.optional() }),
+  'svc.list': z.strictObject({ svc: svcKey.optional() }),
+  'laddr.list': z.strictObject({ svc: svcKey.optional() }),
+  'conn.list': z
+    .strictObject({
+      svc: svcKey.optional(),
+      cursor: z.string().optional().describe('opaque; from the previous page'),
+      limit: z.int().min(1).max(10000).default(1000),
+    })
+    .describe('one page of the connection table'),
+  'drop.list': z.strictObject({}),
+  'timeout.get': z.strictObject({}),
+  'sched.list': z.strictObject({}),
+} as const satisfies Record<string, z.ZodType>;
+
+export type QueryName = keyof typeof QUERIES;
+export type QueryParams<N extends QueryName> = z.output<(typeof QUERIES)[N]>;
+export type QueryInput<N extends QueryName> = z.input<(typeof QUERIES)[N]>;

@@ -1,0 +1,67 @@
+/**
+ * Why a packet ended other than by being sent: one enumerated table. The position of an entry is its
+ * number in the statistics segment, so entries are only ever appended.
+ *
+ * `done` marks packets that ended because their work was done (an ARP reply that was learnt from); all others
+ * are drops in the usual sense.
+ */
+export interface DropReason {
+  readonly text: string;
+  readonly hint: string;
+  readonly done?: true;
+}
+
+const TABLE = {
+  ARP_DONE: { text: 'ARP message processed', hint: 'normal', done: true },
+  ICMP_DONE: { text: 'ICMP message processed', hint: 'normal', done: true },
+  LCORE_RESTART: { text: 'held by an lcore that was restarted', hint: 'see the log for why the lcore failed' },
+  TX_FULL: { text: 'transmit queue full', hint: 'the port is slower than the traffic; more queues or a larger tx descriptor_number' },
+  TX_NO_QUEUE: { text: 'lcore has no transmit queue on the port', hint: 'give every worker a tx queue on every port' },
+  PORT_DOWN: { text: 'port is down', hint: 'dpip link set DEV link up' },
+  REDIRECT_FULL: { text: 'redirect ring full', hint: 'the owning lcore is overloaded' },
+  REDIRECT_LOOP: { text: 'redirected packet not known to its owner either', hint: 'a reply for a connection that has expired' },
+  NO_MBUF: { text: 'no packet buffer', hint: 'raise netif_defs/pktpool_size' },
+  SEGMENTED: { text: 'packet in several buffers', hint: 'frames over 2 kB are not supported; lower the MTU of the sender' },
+  ETH_SHORT: { text: 'frame shorter than an Ethernet header', hint: 'broken sender' },
+  ETH_UNKNOWN_TYPE: { text: 'unknown ethertype', hint: 'no handler and no kernel path for it' },
+  ETH_OTHER_HOST: { text: 'frame for another host', hint: 'normal in promiscuous mode' },
+  ARP_BAD: { text: 'malformed ARP message', hint: 'broken or hostile sender' },
+  ARP_NOT_OURS: { text: 'ARP request for an address that is not ours', hint: 'normal', done: true },
+  NEIGH_UNRESOLVED: { text: 'neighbour did not answer', hint: 'is the next hop up? dpip neigh show' },
+  NEIGH_QUEUE_FULL: { text: 'too many packets wait for a neighbour', hint: 'neigh_defs/unres_queue_length' },
+  NEIGH_TABLE_FULL: { text: 'neighbour table full', hint: 'too many next hops on link; use a gateway route' },
+  IP_BAD_HEADER: { text: 'malformed IPv4 header', hint: 'broken or hostile sender' },
+  IP_BAD_CHECKSUM: { text: 'wrong IPv4 header checksum', hint: 'broken sender or link' },
+  IP_BAD_ADDR: { text: 'martian source or destination address', hint: 'broken or hostile sender' },
+  IP_BAD_OPTION: { text: 'malformed or refused IPv4 option', hint: 'source routing is refused' },
+  IP_FRAGMENT: { text: 'IPv4 fragment where none is supported', hint: 'lower the MTU or use path-MTU discovery at the sender' },
+  IP_TTL: { text: 'TTL exceeded', hint: 'routing loop or traceroute' },
+  IP_TOO_BIG: { text: 'larger than the MTU and DF set', hint: 'normal with path-MTU discovery' },
+  IP_NO_ROUTE: { text: 'no route to the destination', hint: 'dpip route show' },
+  IP_NO_FORWARD: { text: 'not for us and forwarding is off', hint: 'ipv4_defs/forwarding on' },
+  IP_NO_PROTO: { text: 'no handler for the protocol', hint: 'normal for ports and protocols that nobody serves' },
+  ICMP_BAD: { text: 'malformed ICMP message', hint: 'broken or hostile sender' },
+  ICMP_IGNORED: { text: 'ICMP message not handled', hint: 'normal', done: true },
+  ICMP_RATE: { text: 'ICMP error suppressed by the rate limit', hint: 'normal under attack' },
+  L4_BAD_HEADER: { text: 'malformed transport header', hint: 'broken or hostile sender' },
+  SVC_NO_DEST: { text: 'service has no usable real server', hint: 'ipvsadm -ln: weights and health of the real servers' },
+  SVC_NO_LADDR: { text: 'no local address or port free', hint: 'ipvsadm --add-laddr' },
+  SVC_OVERLOAD: { text: 'real server at its connection limit', hint: 'ipvsadm -e … -x' },
+  CONN_FULL: { text: 'connection table full', hint: 'ipvs_defs/conn/conn_pool_size' },
+  CONN_NO_SYN: { text: 'no connection and not a SYN', hint: 'a packet of a connection that has expired' },
+  CONN_DEST_GONE: { text: 'real server of the connection was removed', hint: 'normal after ipvsadm -d' },
+  ICMP_NO_CONN: { text: 'ICMP error without a connection', hint: 'normal after a connection has expired' },
+  SEND_FAILED: { text: 'packet could not be built', hint: 'report this' },
+} as const satisfies Record<string, DropReason>;
+
+export type DropName = keyof typeof TABLE;
+
+/** `DROP.ARP_BAD` is the number of a reason. */
+export const DROP = Object.fromEntries(Object.keys(TABLE).map((k, i) => [k, i])) as Readonly<
+  Record<DropName, number>
+>;
+
+/** Reasons by number. */
+export const DROP_REASONS: readonly (DropReason & { name: string })[] = Object.entries(TABLE).map(
+  ([name, reason]) => ({ name, ...reason }),
+);

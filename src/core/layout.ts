@@ -1,0 +1,378 @@
+/**
+ * Every layout that TypeScript and C++ share, declared once. `tools/gen-layout.mjs` writes
+ * `native/generated/layout.h` from this file: the same structs with `static_assert`s on size and
+ * offsets, so that the two sides cannot drift apart.
+ *
+ * Byte order is part of a field's kind: `be16`/`be32` hold network order (compared with packets
+ * without a swap; read them through `Bytes`), everything else is the host's (read them through typed
+ * arrays or a little-endian DataView).
+ */
+
+export type Kind = 'u8' | 'i8' | 'u16' | 'u32' | 'i32' | 'f64' | 'u64' | 'be16' | 'be32';
+
+export const KIND_SIZE: Record<Kind, number> = {
+  u8: 1,
+  i8: 1,
+  u16: 2,
+  u32: 4,
+  i32: 4,
+  f64: 8,
+  u64: 8,
+  be16: 2,
+  be32: 4,
+};
+
+/** A field: a scalar, an array of scalars, or a nested struct. */
+export type Field = Kind | readonly [Kind, number] | Struct;
+type Fields = Readonly<Record<string, Field>>;
+
+export interface Struct<F extends Fields = Fields> {
+  readonly name: string;
+  readonly doc: string;
+  readonly size: number;
+  readonly align: number;
+  readonly fields: F;
+  /** Byte offset of each field from the start of the struct. */
+  readonly at: { readonly [K in keyof F]: number };
+}
+
+const isStruct = (f: Field): f is Struct => typeof f === 'object' && 'fields' in f;
+const fieldAlign = (f: Field): number =>
+  isStruct(f) ? f.align : KIND_SIZE[typeof f === 'string' ? f : f[0]];
+const fieldSize = (f: Field): number =>
+  isStruct(f) ? f.size : typeof f === 'string' ? KIND_SIZE[f] : KIND_SIZE[f[0]] * f[1];
+const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
+
+/**
+ * Declares a struct with C's own rules (fields in order, naturally aligned).
+ * @param align minimum alignment in bytes; the size is rounded up to it
+ */
+export function struct<const F extends Fields>(
+  name: string,
+  doc: string,
+  fields: F,
+  align = 1,
+): Struct<F> {
+  let off = 0;
+  let widest = align;
+  const at: Record<string, number> = {};
+  for (const [key, f] of Object.entries(fields)) {
+    off = roundUp(off, fieldAlign(f));
+    at[key] = off;
+    off += fieldSize(f);
+    widest = Math.max(widest, fieldAlign(f));
+  }
+  return {
+    name,
+    doc,
+    fields,
+    size: roundUp(off, widest),
+    align: widest,
+    at: at as Struct<F>['at'],
+  };
+}
+
+// ---------------------------------------------------------------------------------------------
+// Packets
+
+/**
+ * The part of `struct rte_mbuf` (DPDK 22.11) that TypeScript reads and writes. Not generated:
+ * native/src/layout_check.cc asserts each offset against `offsetof(rte_mbuf, …)`.
+ */
+export const MBUF = {
+  dataOff: 16, // u16
+  refcnt: 18, // u16
+  nbSegs: 20, // u16
+  port: 22, // u16
+  olFlags: 24, // u64, as two u32
+  pktLen: 36, // u32
+  dataLen: 40, // u16
+  vlanTci: 42, // u16
+  hash: 44, // u32 RSS hash
+  bufLen: 54, // u16
+  txOffload: 72, // u64: l2_len:7 l3_len:9 l4_len:8 …
+  priv: 128, // our private area, PKT below
+} as const;
+
+/** Our private area in every mbuf, right behind `struct rte_mbuf`. */
+export const PKT = struct(
+  'PktPriv',
+  'Per-packet notes of the stack, in the mbuf private area.',
+  {
+    /** Who owns the packet: 0 = native, n = TypeScript of lcore n-1. A dead lcore's packets are found by it. */
+    owner: 'u8',
+    /** L2 class of the destination: 0 host, 1 broadcast, 2 multicast, 3 other host. */
+    l2Class: 'u8',
+    /** Bit 0: came over a redirect ring. */
+    flags: 'u16',
+    /** Next packet of a hold queue (0 = none). */
+    next: 'u32',
+    /** Arena offset of the network header. */
+    l3: 'u32',
+    /** Arena offset of the transport header. */
+    l4: 'u32',
+    /** Index of the device it was received on (a VLAN device, not its port). */
+    ifindex: 'u32',
+    /** Flow reference found by the native loop, or -1. */
+    hint: 'i32',
+    /** Free for whoever holds the packet. */
+    cookie: 'u32',
+    spare: 'u32',
+  },
+  64,
+);
+
+export const PKT_F_REDIRECTED = 1;
+
+export const MBUF_HEADROOM = 128;
+export const MBUF_DATA_ROOM = 2048;
+
+// ---------------------------------------------------------------------------------------------
+// One lcore's block of shared memory: head and vectors
+
+export const EXC_CAP = 1024;
+export const TX_CAP = 4096;
+export const FREE_CAP = 4096;
+export const ALLOC_CAP = 256;
+
+/** `txDst` value: a port id, or this bit | an lcore id for the redirect ring. */
+export const TX_DST_REDIRECT = 0x80000000;
+
+export const LCORE_BLOCK = struct(
+  'LcoreBlock',
+  'Vectors between the native loop and the TypeScript stack of one lcore. Single-threaded.',
+  {
+    /** Monotonic time in milliseconds, written by poll(). */
+    nowMs: 'f64',
+    /** Number of valid entries of each vector. */
+    excCount: 'u32',
+    txCount: 'u32',
+    freeCount: 'u32',
+    allocCount: 'u32',
+    /** Doorbell: Atomics.wait address of an idle lcore, set to 1 by whoever posts work. */
+    doorbell: 'i32',
+    /** Set by the master to end the loop. */
+    stop: 'i32',
+    /** Incremented by the lcore each loop; the master's watchdog reads it. */
+    heartbeat: 'u32',
+    reserved: 'u32',
+    /** Packets (arena offsets of their mbufs) that native hands to TypeScript. */
+    exc: ['u32', EXC_CAP],
+    /** Packets to send, and where to. */
+    txPkt: ['u32', TX_CAP],
+    txDst: ['u32', TX_CAP],
+    /** Packets to free. */
+    free: ['u32', FREE_CAP],
+    /** Blank packets that native prepared for generated frames, taken from the end. */
+    alloc: ['u32', ALLOC_CAP],
+  },
+  64,
+);
+
+// ---------------------------------------------------------------------------------------------
+// Adjacencies
+
+export const ADJ_F_VALID = 1;
+export const ADJ_F_RESOLVED = 2;
+
+export const ADJ = struct(
+  'Adjacency',
+  'How to reach a neighbour: written by inet/neigh, read by both paths.',
+  {
+    flags: 'u16',
+    /** DPDK port id. */
+    port: 'u16',
+    mtu: 'u16',
+    /** 802.1q TCI, 0 = untagged. */
+    vlanTci: 'u16',
+    dmac: ['u8', 6],
+    smac: ['u8', 6],
+    /** IPv4 next hop. */
+    nexthop: 'be32',
+    ifindex: 'u32',
+    spare: 'u32',
+  },
+  32,
+);
+
+export const ADJ_CAP = 65536;
+
+// ---------------------------------------------------------------------------------------------
+// Connections
+
+/** Directions of a connection: index into its record and low bit of a flow reference. */
+export const DIR_IN = 0; // from the client
+export const DIR_OUT = 1; // from the real server
+
+export const FLOW_ACTION = {
+  REWRITE_SRC: 1,
+  REWRITE_DST: 2,
+  SEQ: 4,
+  ENCAP_IPIP: 8,
+  MAC_ONLY: 16,
+} as const;
+
+/** One direction: how to recognise a packet and what to do with it. One cache line. */
+export const DIR4 = struct(
+  'Dir4',
+  'One direction of an IPv4 connection: match, rewrite, adjacency, counters.',
+  {
+    // match: the tuple as the packet carries it
+    saddr: 'be32',
+    daddr: 'be32',
+    sport: 'be16',
+    dport: 'be16',
+    proto: 'u8',
+    /** Address family (4); a wider record has 6. */
+    af: 'u8',
+    /** FLOW_ACTION bits. */
+    actions: 'u16',
+    // rewrite: the tuple as the packet leaves
+    newSaddr: 'be32',
+    newDaddr: 'be32',
+    newSport: 'be16',
+    newDport: 'be16',
+    /** One's complement sums (RFC 1624 `~m + m'`, folded, host order) for the IP and the L4 checksum. */
+    ipDelta: 'u16',
+    l4Delta: 'u16',
+    /** Added to the sequence / acknowledgement number, modulo 2^32. */
+    seqDelta: 'u32',
+    ackDelta: 'u32',
+    /** Adjacency index, or 0 when none is known yet. */
+    adj: 'u32',
+    /** Generation of routes and addresses that `adj` was found under. */
+    adjGen: 'u32',
+    bytes: 'f64',
+    packets: 'u32',
+    spare: 'u32',
+  },
+  64,
+);
+
+export const CONN_F_USED = 1;
+/** Hashed: both directions are in the native index. */
+export const CONN_F_HASHED = 2;
+/** Counted as inactive (else, when used, as active). */
+export const CONN_F_INACTIVE = 4;
+
+/** A connection: its two directions and what they share. Three cache lines. */
+export const CONN4 = struct(
+  'Conn4',
+  'An IPv4 connection; index 0 is never used.',
+  {
+    in: DIR4,
+    out: DIR4,
+    /** CONN_F bits. */
+    flags: 'u16',
+    /** State of the protocol's table. */
+    state: 'u8',
+    /** Forwarding mode: 0 NAT 2 TUNNEL 3 DR 5 FULLNAT 6 SNAT (numbers of the original). */
+    fwd: 'u8',
+    /** Timeout of the state in milliseconds. */
+    timeoutMs: 'u32',
+    /** Milliseconds of the monotonic clock (LcoreBlock.nowMs modulo 2^32) of the last packet. */
+    lastSeenMs: 'u32',
+    createdMs: 'u32',
+    /** Slot numbers of service and destination. */
+    svc: 'u32',
+    dest: 'u32',
+    /** Local address pool entry that the connection holds: slot of the laddr pool + 1, 0 = none. */
+    laddrSlot: 'u32',
+    lport: 'u16',
+    /** TCP: largest window shift and other small notes; reserved for the native loop. */
+    tcpFlags: 'u16',
+    /** Initial sequence numbers, for sequence translation. */
+    isnIn: 'u32',
+    isnOut: 'u32',
+    /** Last sequence end and ack of the real server side, for RST on expiry. */
+    endSeq: 'u32',
+    endAck: 'u32',
+    /** Controlling template + 1 (persistence), 0 = none. */
+    control: 'u32',
+    spare: ['u32', 3],
+  },
+  64,
+);
+
+// ---------------------------------------------------------------------------------------------
+// Statistics (in the statistics segment; every counter is an f64, exact to 2^53)
+
+export const DROP_CAP = 128;
+
+export const LCORE_STATS = struct(
+  'LcoreStats',
+  'Counters of one lcore. rx + generated + redirIn = tx + redirOut + punted + sum(drops) + held.',
+  {
+    loops: 'f64',
+    rxBursts: 'f64',
+    rxEmpty: 'f64',
+    rxFull: 'f64',
+    rxLowHalf: 'f64',
+    rxHighHalf: 'f64',
+    rxPackets: 'f64',
+    rxBytes: 'f64',
+    txPackets: 'f64',
+    txBytes: 'f64',
+    generated: 'f64',
+    punted: 'f64',
+    redirOut: 'f64',
+    redirIn: 'f64',
+    held: 'f64',
+    allocFail: 'f64',
+    /** Packets handled by flows, by TypeScript. */
+    flowHits: 'f64',
+    exceptions: 'f64',
+    /** Time stamp counter ticks spent working and idle. */
+    busyTicks: 'f64',
+    idleTicks: 'f64',
+    restarts: 'f64',
+    conns: 'f64',
+    spare: ['f64', 2],
+    drops: ['f64', DROP_CAP],
+  },
+  64,
+);
+
+/** Counters of one destination on one lcore: one cache line. */
+export const DEST_STATS = struct(
+  'DestStats',
+  'Counters and gauges of a destination on one lcore.',
+  {
+    conns: 'f64',
+    inPackets: 'f64',
+    inBytes: 'f64',
+    outPackets: 'f64',
+    outBytes: 'f64',
+    active: 'f64',
+    inactive: 'f64',
+    persist: 'f64',
+  },
+  64,
+);
+
+export const DEST_CAP = 65536;
+
+/** Structs that the C++ header gets, dependencies first. */
+export const STRUCTS: readonly Struct[] = [PKT, LCORE_BLOCK, ADJ, DIR4, CONN4, LCORE_STATS, DEST_STATS];
+
+/** Integer constants that the C++ header gets. */
+export const CONSTANTS: Readonly<Record<string, number>> = {
+  MBUF_HEADROOM,
+  MBUF_DATA_ROOM,
+  PKT_F_REDIRECTED,
+  EXC_CAP,
+  TX_CAP,
+  FREE_CAP,
+  ALLOC_CAP,
+  TX_DST_REDIRECT,
+  ADJ_F_VALID,
+  ADJ_F_RESOLVED,
+  ADJ_CAP,
+  CONN_F_USED,
+  CONN_F_HASHED,
+  CONN_F_INACTIVE,
+  DROP_CAP,
+  DEST_CAP,
+  DIR_IN,
+  DIR_OUT,
+};

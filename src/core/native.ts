@@ -1,0 +1,219 @@
+/**
+ * The native boundary: what the addon offers, and its loading. Hot calls take plain numbers and return
+ * plain numbers, everything else travels through shared memory (see layout.ts). Every misuse throws an
+ * `Error` whose `code` is one of `NativeErrorCode`; nothing in the addon aborts the process.
+ *
+ * The main thread loads the addon first and keeps it loaded (an addon that only workers load crashes when
+ * they end; measured, see docs/decisions.md).
+ */
+import { createRequire } from 'node:module';
+
+export type NativeErrorCode =
+  | 'EAL_STATE' // EAL not initialised, initialised twice, or already cleaned up
+  | 'EAL_INIT' // rte_eal_init refused (see the log lines)
+  | 'BAD_ARG' // wrong type, out of range
+  | 'NO_MEMORY' // mempool, memzone or mapping failed
+  | 'NO_PORT' // no such port, or it was detached
+  | 'PORT_STATE' // not possible in the port's state (started, closed, …)
+  | 'DEV_ATTACH' // the bus or driver refused the devargs
+  | 'DPDK' // another DPDK call failed; the message has its name and errno text
+  | 'NO_LCORE' // no such lcore context
+  | 'WRONG_THREAD' // the lcore belongs to another thread
+  | 'SYSCALL'; // open, mmap, pthread_setaffinity_np, …
+
+export interface Mempool {
+  /** All mbufs of the pool in one piece. */
+  arena: SharedArrayBuffer;
+  /** From an mbuf's offset to its first buffer byte: sizeof(rte_mbuf) + private area. */
+  bufferOffset: number;
+  /** mbufs in the pool. */
+  count: number;
+}
+
+/** Static facts and present state of a port. */
+export interface PortInfo {
+  port: number;
+  /** Device name as EAL has it: `net_tap0`, `0000:06:00.0`. */
+  name: string;
+  driver: string;
+  socket: number;
+  mac: string;
+  mtu: number;
+  minMtu: number;
+  maxMtu: number;
+  maxRxQueues: number;
+  maxTxQueues: number;
+  rxQueues: number;
+  txQueues: number;
+  /** Receive / transmit offload capabilities by name, as rte_eth_dev_rx_offload_name() gives them. */
+  rxOffloads: string[];
+  txOffloads: string[];
+  rxDesc: { min: number; max: number; align: number };
+  txDesc: { min: number; max: number; align: number };
+  minRxBufSize: number;
+  maxRxPktLen: number;
+  maxMacAddrs: number;
+  retaSize: number;
+  hashKeySize: number;
+  /** RSS hash types that the device can do, RTE_ETH_RSS_* by name. */
+  rssTypes: string[];
+  started: boolean;
+  promiscuous: boolean;
+  allmulticast: boolean;
+}
+
+export interface PortConfig {
+  rxQueues: number;
+  txQueues: number;
+  rxDesc: number;
+  txDesc: number;
+  mtu: number;
+  /** RSS hash types wanted; those that the device lacks are left out and returned by portConfigure. */
+  rss: string[];
+  /** Wanted offloads by name; those that the device lacks are left out. */
+  rxOffloads: string[];
+  txOffloads: string[];
+}
+
+export interface PortLink {
+  up: boolean;
+  /** Mbps; 0 = unknown. */
+  speed: number;
+  fullDuplex: boolean;
+  autoneg: boolean;
+}
+
+export interface PortStats {
+  ipackets: number;
+  opackets: number;
+  ibytes: number;
+  obytes: number;
+  imissed: number;
+  ierrors: number;
+  oerrors: number;
+  rxNombuf: number;
+}
+
+export interface LcoreConfig {
+  id: number;
+  /** LCORE_BLOCK. */
+  block: SharedArrayBuffer;
+  /** Statistics segment and where this lcore's LCORE_STATS stand in it. */
+  stats: SharedArrayBuffer;
+  statsOffset: number;
+  /** Polled in this order. */
+  rxQueues: { port: number; queue: number }[];
+  /** One queue per port that this lcore may send on. */
+  txQueues: { port: number; queue: number }[];
+  /** Size of the ring that other lcores redirect packets into (power of two). */
+  redirectRing: number;
+  /** Connection records (CONN4), count x CONN4.size; its native index is made for it. */
+  conns: SharedArrayBuffer;
+  /** Adjacency table, ADJ_CAP x ADJ.size. */
+  adjacencies: SharedArrayBuffer;
+}
+
+export interface Native {
+  // ----- process
+  /** @param onLog called on the main thread with DPDK's log lines; level 1 (emergency) to 8 (debug) */
+  ealInit(args: string[], onLog: (level: number, line: string) => void): void;
+  ealCleanup(): void;
+  dpdkVersion(): string;
+  /** Time stamp counter frequency in Hz. */
+  tscHz(): number;
+  /** Credentials of the peer of a connected Unix socket. */
+  peerCredentials(fd: number): { pid: number; uid: number; gid: number };
+  /** CPUs that this process may run on. */
+  allowedCpus(): number[];
+
+  // ----- memory
+  /** One pool for all packets, in one virtually contiguous piece of at most 2 GiB. */
+  mempoolCreate(o: { name: string; count: number; cache: number; socket: number }): Mempool;
+  mempoolStats(): { available: number; inUse: number };
+  /** Reserves zeroed memory (hugepages when EAL has them), or finds it when it exists with this size. */
+  memzone(name: string, bytes: number, socket: number): SharedArrayBuffer;
+  /** Bytes of EAL heap still free on a socket. */
+  memFree(socket: number): number;
+  /** Creates (truncates) or opens a file and maps it shared. */
+  mapFile(path: string, bytes: number): SharedArrayBuffer;
+  /** Anonymous shared memory outside the EAL heap, pages touched lazily, huge where the kernel can. */
+  mapAnonymous(bytes: number): SharedArrayBuffer;
+
+  // ----- devices and ports
+  /** `net_tap0,iface=x` or `0000:06:00.0[,…]`. @returns the new port ids */
+  devAttach(devargs: string): number[];
+  devDetach(port: number): void;
+  ports(): number[];
+  portInfo(port: number): PortInfo;
+  /** @returns what was asked for and the device cannot do */
+  portConfigure(port: number, c: PortConfig): { missing: string[] };
+  portStart(port: number): void;
+  portStop(port: number): void;
+  /** Closes and detaches nothing else; a second close throws NO_PORT. */
+  portClose(port: number): void;
+  portLink(port: number): PortLink;
+  portSetLink(port: number, up: boolean): void;
+  portSetMac(port: number, mac: string): void;
+  portSetPromiscuous(port: number, on: boolean): void;
+  portSetAllmulticast(port: number, on: boolean): void;
+  portSetMtu(port: number, mtu: number): void;
+  portStats(port: number): PortStats;
+  portXstats(port: number): Record<string, number>;
+  portResetStats(port: number): void;
+  portRss(port: number): { key: Uint8Array; reta: Uint16Array };
+  portSetReta(port: number, reta: Uint16Array): void;
+
+  // ----- threads
+  /** Pins the calling thread. */
+  threadPin(cpu: number): void;
+  /** As seen in `top -H`; at most 15 characters. */
+  threadName(name: string): void;
+  /** Registers the calling thread with EAL (undone when its environment ends). */
+  threadRegister(): void;
+
+  // ----- lcores
+  /** Main thread: makes the context (rings, queues, flow index). */
+  lcoreCreate(c: LcoreConfig): void;
+  /** Frees the context. Throws PORT_STATE while a thread is bound to it. */
+  lcoreDestroy(id: number): void;
+  /** Worker thread: takes the context for itself; only this thread may poll it from then on. */
+  lcoreBind(id: number): void;
+  lcoreUnbind(id: number): void;
+  /**
+   * Main thread, after an lcore's thread died: forgets the thread and frees every packet that it owned.
+   * @returns packets freed; the caller accounts for them as dropped (LCORE_RESTART)
+   */
+  lcoreReclaim(id: number): number;
+  /**
+   * Receives up to `budget` packets: redirect ring, then every queue. What no flow covers is in the exception vector,
+   * marked as owned by this lcore. Also sets nowMs and refills `alloc`.
+   * @returns number of exceptions
+   */
+  poll(id: number, budget: number): number;
+  /** Sends and frees what the vectors hold, empties them, refills `alloc`. @returns packets sent */
+  flush(id: number): number;
+
+  // ----- connection index (both directions of a record, by the tuples that it carries)
+  /** @returns 0, -1 a direction's tuple is already there (nothing was inserted), -2 no room */
+  flowInsert(id: number, conn: number): number;
+  /** @returns 0, or -1 when it was not there */
+  flowRemove(id: number, conn: number): number;
+  /**
+   * Finds by the IPv4 header at arena offset `l3` and the transport header at `l4`.
+   * @param inverse look for the opposite tuple (source and destination swapped), for headers quoted in ICMP errors
+   * @returns connection * 2 + direction, or -1
+   */
+  flowFind(id: number, l3: number, l4: number, inverse: boolean): number;
+  /** Connections in the index. */
+  flowCount(id: number): number;
+  /** Empties and re-makes the index from the records flagged HASHED (after a crash). @returns how many */
+  flowRebuild(id: number): number;
+}
+
+let loaded: Native | undefined;
+
+/** Loads the addon (once per thread). */
+export function native(): Native {
+  loaded ??= createRequire(import.meta.url)('@dpvs/native') as Native;
+  return loaded;
+}
