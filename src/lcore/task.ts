@@ -1,0 +1,40 @@
+/** What one lcore's worker thread is given to start: plain values and shared memory. */
+import type { Command } from '../control/schema.js';
+import type { DeviceSpec } from '../netif/device.js';
+
+/** Settings of the stack that every lcore gets, from dpvs.conf. */
+export interface StackConfig {
+  forwarding: boolean;
+  defaultTtl: number;
+  neighTimeoutMs: number;
+  unresQueueLength: number;
+  poolHashSize: number;
+  xmitTtl: boolean;
+  connInitTimeoutMs: number;
+  /** Milliseconds by state, in the order of the state tables' names. */
+  tcpTimeoutsMs: Record<string, number>;
+  udpTimeoutsMs: Record<string, number>;
+}
+
+export interface LcoreTask {
+  /** 1..N. */
+  id: number;
+  name: string;
+  cpu: number;
+  /** Number of data lcores. */
+  lcores: number;
+  /** `off` polls; `auto` backs off; a number sleeps that many microseconds when idle. */
+  idleSleep: 'off' | 'auto' | number;
+  mesh: { buffer: SharedArrayBuffer; members: number };
+  pool: { arena: SharedArrayBuffer; bufferOffset: number };
+  block: SharedArrayBuffer;
+  stats: { buffer: SharedArrayBuffer; offset: number; destOffset: number };
+  conns: SharedArrayBuffer;
+  adjacencies: SharedArrayBuffer;
+  devices: DeviceSpec[];
+  config: StackConfig;
+  /** The commands that recreate the master's state. */
+  snapshot: Command[];
+  /** True when this lcore ran before: its connections are taken over. */
+  rebuild: boolean;
+}

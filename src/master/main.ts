@@ -1,0 +1,188 @@
+/**
+ * The daemon: boot order, and the way back. Whatever has been made is undone in reverse, also when boot fails
+ * half-way, so that no file, page or device is left behind.
+ */
+import { existsSync, unlinkSync } from 'node:fs';
+import { ControlServer } from '../control/server.js';
+import { ConfigError, loadConfig } from '../config/config.js';
+import { formatDiagnostic } from '../config/diagnostics.js';
+import { resolve } from '../config/resolve.js';
+import type { Config } from '../config/types.js';
+import { DpvsError } from '../core/errors.js';
+import { ADJ, ADJ_CAP, CONN4, LCORE_BLOCK } from '../core/layout.js';
+import { native as loadNative } from '../core/native.js';
+import { segmentLayout, StatsSegment } from '../core/stats.js';
+import { MASTER, Mesh } from '../lcore/mesh.js';
+import { Replica } from '../lcore/replica.js';
+import type { LcoreTask, StackConfig } from '../lcore/task.js';
+import { Controller } from './controller.js';
+import { startEal } from './eal.js';
+import { Lcores } from './lcores.js';
+import { createLog, type Log } from './log.js';
+import { removePidFile, writePidFile } from './pidfile.js';
+import { attachPorts, Ports } from './ports.js';
+import { Queries } from './queries.js';
+import { Rates } from './rates.js';
+import { VERSION } from './version.js';
+
+export const DEFAULT_CONF = '/etc/dpvs.conf';
+export const DEFAULT_PID_FILE = '/var/run/dpvs.pid';
+export const DEFAULT_IPC_FILE = '/var/run/dpvs.ipc';
+
+export interface RunOptions {
+  /** Configuration file; without one, the default path if it exists, else all defaults. */
+  conf?: string | undefined;
+  pidFile?: string | undefined;
+  ipcFile?: string | undefined;
+  /** Arguments for EAL. */
+  ealArgs: string[];
+}
+
+const REDIRECT_RING = 2048;
+/** A record and its index entry; the table is only touched where connections are. */
+const seconds = (t: object): Record<string, number> =>
+  Object.fromEntries(Object.entries(t).map(([k, v]) => [k, (v as number) * 1000]));
+
+const stackConfig = (c: Config): StackConfig => ({
+  forwarding: c.ipv4.forwarding,
+  defaultTtl: c.ipv4.defaultTtl,
+  neighTimeoutMs: c.neigh.timeoutS * 1000,
+  unresQueueLength: c.neigh.unresQueueLength,
+  poolHashSize: c.saPool.poolHashSize,
+  xmitTtl: c.ipvs.conn.xmitTtl,
+  connInitTimeoutMs: c.ipvs.conn.initTimeoutS * 1000,
+  tcpTimeoutsMs: seconds(c.ipvs.tcp.timeoutsS),
+  udpTimeoutsMs: seconds(c.ipvs.udp.timeoutsS),
+});
+
+/** Runs until a signal ends it. @returns the exit code */
+export async function run(o: RunOptions): Promise<number> {
+  const undo: (() => void | Promise<void>)[] = [];
+  let log: Log | undefined;
+  let code = 0;
+  try {
+    const path = o.conf ?? (existsSync(DEFAULT_CONF) ? DEFAULT_CONF : undefined);
+    const { config, warnings, origins } = loadConfig(path);
+    log = createLog({ level: config.global.logLevel, file: config.global.logFile, format: config.global.logFormat });
+    if (path === undefined) log.warn(`no ${DEFAULT_CONF}: all defaults`);
+    for (const w of warnings) log.warn(formatDiagnostic(w));
+    await boot(o, config, origins, log, undo);
+    const signal = await new Promise<NodeJS.Signals>((done) => {
+      for (const s of ['SIGINT', 'SIGTERM'] as const) process.once(s, () => done(s));
+    });
+    log.info({ signal }, 'dpvs ends');
+  } catch (e) {
+    code = 1;
+    report(e, log);
+  }
+  for (const step of undo.reverse()) {
+    try {
+      await step();
+    } catch (e) {
+      log?.error({ err: (e as Error).message }, 'clean-up step failed');
+    }
+  }
+  return code;
+}
+
+/** One readable message per failure; a stack only for what is our own fault. */
+function report(e: unknown, log: Log | undefined): void {
+  const say = (text: string): void => {
+    if (log === undefined) process.stderr.write(`${text}\n`);
+    else log.fatal(text);
+  };
+  if (e instanceof ConfigError) for (const d of e.diagnostics) say(formatDiagnostic(d));
+  else if (e instanceof DpvsError) say(e.hint === undefined ? e.message : `${e.message} (${e.hint})`);
+  else if (log !== undefined) log.fatal({ err: e }, 'internal error');
+  else process.stderr.write(`${String((e as Error).stack ?? e)}\n`);
+}
+
+async function boot(
+  o: RunOptions,
+  config: Config,
+  origins: Parameters<typeof resolve>[2],
+  log: Log,
+  undo: (() => void | Promise<void>)[],
+): Promise<void> {
+  const pidFile = o.pidFile ?? DEFAULT_PID_FILE;
+  const ipcFile = o.ipcFile ?? DEFAULT_IPC_FILE;
+  const statsFile = `${ipcFile}.stats`;
+  writePidFile(pidFile);
+  undo.push(() => removePidFile(pidFile));
+
+  const native = loadNative();
+  startEal(native, { pktpoolSize: config.netif.pktpoolSize, cpus: native.allowedCpus(), userArgs: o.ealArgs }, log);
+  undo.push(() => native.ealCleanup());
+
+  const facts = attachPorts(native, config);
+  const { plan, warnings } = resolve(config, facts, origins);
+  for (const w of warnings) log.warn(formatDiagnostic(w));
+  const pool = native.mempoolCreate({
+    name: 'mbuf_pool_0',
+    count: config.netif.pktpoolSize,
+    cache: config.netif.pktpoolCache,
+    socket: 0,
+  });
+  const ports = new Ports(native, log, plan);
+  undo.push(() => ports.closeAll());
+  const devices = ports.start();
+
+  const n = plan.lcores.length;
+  const layout = segmentLayout({ lcores: n });
+  const segment = StatsSegment.create(native.mapFile(statsFile, layout.bytes), {
+    lcores: ['master', ...plan.lcores.map((l) => l.name)],
+  });
+  undo.push(() => unlinkSync(statsFile));
+  const mesh = Mesh.create(n + 1);
+  const perLcore = Math.max(1024, Math.ceil((config.ipvs.conn.poolSize + 1) / n));
+  const tasks = plan.lcores.map((l): Omit<LcoreTask, 'snapshot' | 'rebuild'> => {
+    const block = native.mapAnonymous(LCORE_BLOCK.size);
+    const conns = native.mapAnonymous(perLcore * CONN4.size);
+    const adjacencies = native.mapAnonymous(ADJ_CAP * ADJ.size);
+    native.lcoreCreate({
+      id: l.id,
+      block,
+      stats: segment.buffer,
+      statsOffset: segment.lcoreOffset(l.id),
+      rxQueues: l.ports.flatMap((p) => p.rxQueues.map((queue) => ({ port: ports.portOf(p.device), queue }))),
+      txQueues: l.ports.map((p) => ({ port: ports.portOf(p.device), queue: p.txQueue })),
+      redirectRing: REDIRECT_RING,
+      conns,
+      adjacencies,
+    });
+    undo.push(() => native.lcoreDestroy(l.id));
+    return {
+      id: l.id,
+      name: l.name,
+      cpu: l.cpu,
+      lcores: n,
+      idleSleep: config.idleSleep,
+      mesh: { buffer: mesh.buffer, members: n + 1 },
+      pool: { arena: pool.arena, bufferOffset: pool.bufferOffset },
+      block,
+      stats: { buffer: segment.buffer, offset: segment.lcoreOffset(l.id), destOffset: segment.destOffset(l.id) },
+      conns,
+      adjacencies,
+      devices,
+      config: stackConfig(config),
+    };
+  });
+
+  const replica = new Replica(devices);
+  const lcores = new Lcores({ native, log, mesh, tasks, snapshot: () => replica.snapshot() });
+  undo.push(() => lcores.stop());
+  await lcores.start();
+
+  const rates = new Rates(segment, replica.services);
+  undo.push(() => rates.stop());
+  const queries = new Queries({ native, replica, lcores, ports, rates, segment, plan, tasks, statsFile, config });
+  const controller = new Controller(replica, lcores, ports, queries, rates, log, process.env.DPVS_DEBUG === '1');
+  const server = await ControlServer.listen({
+    path: ipcFile,
+    handle: (method, params) => controller.handle(method, params),
+    credentials: (fd) => native.peerCredentials(fd),
+    onError: (e, method) => log.error({ err: e, method }, 'control socket'),
+  });
+  undo.push(() => server.close());
+  log.info({ version: VERSION, lcores: n, ports: plan.devices.map((d) => d.name), socket: ipcFile, member: MASTER }, 'dpvs runs');
+}
