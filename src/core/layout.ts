@@ -244,7 +244,8 @@ export const DIR4 = struct(
     adjGen: 'u32',
     bytes: 'f64',
     packets: 'u32',
-    spare: 'u32',
+    /** Largest datagram towards `adj`: the lesser of the route's and the device's. */
+    mtu: 'u32',
   },
   64,
 );
