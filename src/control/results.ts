@@ -198,6 +198,8 @@ export interface DropEntry {
   text: string;
   hint: string;
   count: number;
+  /** The packet's work was done: no drop in the usual sense. */
+  done?: true;
 }
 
 export interface QueryResults {

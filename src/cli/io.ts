@@ -1,0 +1,29 @@
+/** Everything that a tool touches outside itself, so that tests can run it in their own process. */
+import { connect, type ControlClient } from '../control/client.js';
+
+export interface Io {
+  out(text: string): void;
+  err(text: string): void;
+  /** All of standard input. */
+  stdin(): Promise<string>;
+  connect(): Promise<ControlClient>;
+  sleep(ms: number): Promise<void>;
+  /** Monotonic, milliseconds. */
+  now(): number;
+  /** Whether a person looks at the output. */
+  tty: boolean;
+}
+
+export const processIo: Io = {
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  stdin: async () => {
+    const parts: Buffer[] = [];
+    for await (const part of process.stdin) parts.push(part as Buffer);
+    return Buffer.concat(parts).toString('utf8');
+  },
+  connect: () => connect(),
+  sleep: (ms) => new Promise((done) => setTimeout(done, ms)),
+  now: () => performance.now(),
+  tty: process.stdout.isTTY === true,
+};
