@@ -19,6 +19,11 @@ export class Origins {
     return this.byObject.get(owner)?.has(field) ?? false;
   }
 
+  /** The word of `owner[field]` (the `index`th of a list), undefined when the file doesn't give it. */
+  exactly(owner: object, field: string, index = 0): Place | undefined {
+    return this.byObject.get(owner)?.get(field)?.[index];
+  }
+
   /** The word of `owner[field]` (the `index`th of a list), else the owner's name, else undefined. */
   at(owner: object, field = '', index = 0): Place | undefined {
     const fields = this.byObject.get(owner);
