@@ -75,6 +75,7 @@ export class Packets {
   private readonly txDst: Uint32Array;
   private readonly freeVec: Uint32Array;
   private readonly allocVec: Uint32Array;
+  private redirected = 0;
   private readonly bufferOffset: number;
   private readonly flushNow: () => void;
 
@@ -243,7 +244,20 @@ export class Packets {
 
   /** Hands the frame as it was received to the lcore that owns its connection. */
   redirect(p: number, lcore: number): void {
+    this.redirected |= 1 << (lcore & 31);
     this.queue(p, (TX_DST_REDIRECT | lcore) >>> 0);
+  }
+
+  /** Lcores (bit id modulo 32) that packets went to since the last call: they may sleep and want to be woken. */
+  takeRedirected(): number {
+    const mask = this.redirected;
+    this.redirected = 0;
+    return mask;
+  }
+
+  /** True when the vectors hold something to flush. */
+  pending(): boolean {
+    return (this.head[LCORE_BLOCK.at.txCount >>> 2]! | this.head[LCORE_BLOCK.at.freeCount >>> 2]!) !== 0;
   }
 
   /** Ends the packet and counts why. */

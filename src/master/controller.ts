@@ -11,7 +11,6 @@ import type { Lcores } from './lcores.js';
 import type { Log } from './log.js';
 import type { Ports } from './ports.js';
 import type { Queries } from './queries.js';
-import type { Rates } from './rates.js';
 
 /** A schema's complaint as one line: `svc.port: …; dest.weight: …`. */
 function complain(method: string, e: z.ZodError): DpvsError {
@@ -25,7 +24,6 @@ export class Controller {
     private readonly lcores: Lcores,
     private readonly ports: Ports,
     private readonly queries: Queries,
-    private readonly rates: Rates,
     private readonly log: Log,
     private readonly debug: boolean,
   ) {}
@@ -52,14 +50,10 @@ export class Controller {
 
   /** Applies a command everywhere, or nowhere and throws why. */
   async execute(command: Command): Promise<void> {
-    if (command.op === 'svc.zero') {
-      this.rates.zero(command.svc);
-      return;
-    }
-    this.replica.check(command);
-    if (command.op === 'link.set') this.ports.set(command.dev, command);
-    const replicated = this.replica.apply(command);
+    // The device first: it may refuse what the model would take.
+    if (command.op === 'link.set') this.ports.set(command);
+    this.replica.apply(command);
     this.log.info({ command }, 'command');
-    await Promise.all(replicated.map((c) => this.lcores.apply(c)));
+    await this.lcores.apply(command);
   }
 }

@@ -12,7 +12,7 @@ import { DpvsError } from '../core/errors.js';
 import { ADJ, ADJ_CAP, CONN4, LCORE_BLOCK } from '../core/layout.js';
 import { native as loadNative } from '../core/native.js';
 import { segmentLayout, StatsSegment } from '../core/stats.js';
-import { MASTER, Mesh } from '../lcore/mesh.js';
+import { Mesh } from '../lcore/mesh.js';
 import { Replica } from '../lcore/replica.js';
 import type { LcoreTask, StackConfig } from '../lcore/task.js';
 import { Controller } from './controller.js';
@@ -39,7 +39,6 @@ export interface RunOptions {
 }
 
 const REDIRECT_RING = 2048;
-/** A record and its index entry; the table is only touched where connections are. */
 const seconds = (t: object): Record<string, number> =>
   Object.fromEntries(Object.entries(t).map(([k, v]) => [k, (v as number) * 1000]));
 
@@ -129,9 +128,7 @@ async function boot(
 
   const n = plan.lcores.length;
   const layout = segmentLayout({ lcores: n });
-  const segment = StatsSegment.create(native.mapFile(statsFile, layout.bytes), {
-    lcores: ['master', ...plan.lcores.map((l) => l.name)],
-  });
+  const segment = StatsSegment.create(native.mapFile(statsFile, layout.bytes), { lcores: n });
   undo.push(() => unlinkSync(statsFile));
   const mesh = Mesh.create(n + 1);
   const perLcore = Math.max(1024, Math.ceil((config.ipvs.conn.poolSize + 1) / n));
@@ -176,7 +173,7 @@ async function boot(
   const rates = new Rates(segment, replica.services);
   undo.push(() => rates.stop());
   const queries = new Queries({ native, replica, lcores, ports, rates, segment, plan, tasks, statsFile, config });
-  const controller = new Controller(replica, lcores, ports, queries, rates, log, process.env.DPVS_DEBUG === '1');
+  const controller = new Controller(replica, lcores, ports, queries, log, process.env.DPVS_DEBUG === '1');
   const server = await ControlServer.listen({
     path: ipcFile,
     handle: (method, params) => controller.handle(method, params),
@@ -184,5 +181,5 @@ async function boot(
     onError: (e, method) => log.error({ err: e, method }, 'control socket'),
   });
   undo.push(() => server.close());
-  log.info({ version: VERSION, lcores: n, ports: plan.devices.map((d) => d.name), socket: ipcFile, member: MASTER }, 'dpvs runs');
+  log.info({ version: VERSION, lcores: n, ports: plan.devices.map((d) => d.name), socket: ipcFile }, 'dpvs runs');
 }

@@ -5,7 +5,7 @@
 import type { Config, Facts, Plan, PlannedDevice } from '../config/types.js';
 import { DpvsError } from '../core/errors.js';
 import type { Native, PortInfo } from '../core/native.js';
-import type { DeviceSpec } from '../netif/device.js';
+import type { DeviceSpec, LinkSet } from '../netif/device.js';
 import type { Log } from './log.js';
 
 const RX_OFFLOADS = ['IPV4_CKSUM', 'TCP_CKSUM', 'UDP_CKSUM'];
@@ -115,22 +115,39 @@ export class Ports {
     }
   }
 
-  /** Changes a running port; throws a DpvsError when the device refuses. */
-  set(name: string, p: { up?: boolean; promisc?: boolean; allmulticast?: boolean; mtu?: number; addr?: string }): void {
-    const port = this.portOf(name);
+  /** Carries out `link.set` on the port. @throws DpvsError NOTSUPP when the device refuses; nothing has changed then */
+  set(p: LinkSet): void {
     const { native } = this;
-    const attempt = (what: string, f: () => void): void => {
+    const port = this.portOf(p.dev);
+    const before = native.portInfo(port);
+    const steps: [what: string, wanted: unknown, set: () => void, back: () => void][] = [
+      ['mtu', p.mtu, () => native.portSetMtu(port, p.mtu!), () => native.portSetMtu(port, before.mtu)],
+      ['address', p.addr, () => native.portSetMac(port, p.addr!), () => native.portSetMac(port, before.mac)],
+      [
+        'promisc',
+        p.promisc,
+        () => native.portSetPromiscuous(port, p.promisc!),
+        () => native.portSetPromiscuous(port, before.promiscuous),
+      ],
+      [
+        'allmulticast',
+        p.allmulticast,
+        () => native.portSetAllmulticast(port, p.allmulticast!),
+        () => native.portSetAllmulticast(port, before.allmulticast),
+      ],
+      ['link', p.up, () => native.portSetLink(port, p.up!), () => undefined],
+    ];
+    const done: (() => void)[] = [];
+    for (const [what, wanted, set, back] of steps) {
+      if (wanted === undefined) continue;
       try {
-        f();
+        set();
+        done.push(back);
       } catch (e) {
-        throw new DpvsError('NOTSUPP', `device ${name} does not take ${what}: ${(e as Error).message}`);
+        for (const undo of done.reverse()) undo();
+        throw new DpvsError('NOTSUPP', `device ${p.dev} does not take ${what} ${String(wanted)}: ${(e as Error).message}`);
       }
-    };
-    if (p.mtu !== undefined) attempt(`mtu ${p.mtu}`, () => native.portSetMtu(port, p.mtu!));
-    if (p.addr !== undefined) attempt(`address ${p.addr}`, () => native.portSetMac(port, p.addr!));
-    if (p.promisc !== undefined) attempt('promiscuous mode', () => native.portSetPromiscuous(port, p.promisc!));
-    if (p.allmulticast !== undefined) attempt('allmulticast', () => native.portSetAllmulticast(port, p.allmulticast!));
-    if (p.up !== undefined) attempt(p.up ? 'link up' : 'link down', () => native.portSetLink(port, p.up!));
+    }
   }
 
   info(name: string): PortInfo {

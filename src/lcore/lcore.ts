@@ -1,0 +1,181 @@
+/**
+ * One lcore: its replica of the control state, its stack, and the loop that drives both:
+ * poll -> stack -> flush -> messages -> timers. Runs on a worker thread of its own and never returns to
+ * the event loop; everything it needs comes through shared memory.
+ */
+import type { Command } from '../control/schema.js';
+import { DpvsError } from '../core/errors.js';
+import { DEST_CAP, DEST_STATS, LCORE_BLOCK } from '../core/layout.js';
+import type { Native } from '../core/native.js';
+import { Packets } from '../core/packet.js';
+import type { Ring } from '../core/ring.js';
+import { InetStack } from '../inet/inet.js';
+import { flowIndex } from '../ipvs/conn/flow-index.js';
+import { Ipvs } from '../ipvs/ipvs.js';
+import { Netif } from '../netif/netif.js';
+import { Idle } from './idle.js';
+import { MASTER, Mesh, type NeighLearnt, type ToLcore, type ToMaster } from './mesh.js';
+import { Replica } from './replica.js';
+import type { LcoreTask } from './task.js';
+
+/** Packets a poll takes at most, so that messages and timers are never far. */
+const BUDGET = 256;
+/** Busy polls between two looks at the message rings (an idle lcore looks each time). */
+const MESSAGE_INTERVAL = 16;
+
+export class Lcore {
+  private readonly id: number;
+  private readonly mesh: Mesh;
+  private readonly packets: Packets;
+  private readonly replica: Replica;
+  private readonly netif: Netif;
+  private readonly inet: InetStack;
+  private readonly ipvs: Ipvs;
+  private readonly idle: Idle;
+  private readonly head: Int32Array;
+  private readonly toMaster: Ring;
+  private readonly fromMaster: Ring;
+  private readonly fromPeers: Ring[] = [];
+  private readonly toPeers: { id: number; ring: Ring }[] = [];
+
+  constructor(
+    private readonly task: LcoreTask,
+    private readonly native: Native,
+  ) {
+    const { id, config } = task;
+    this.id = id;
+    this.mesh = Mesh.open(task.mesh.buffer, task.mesh.members);
+    this.toMaster = this.mesh.ring(id, MASTER);
+    this.fromMaster = this.mesh.ring(MASTER, id);
+    for (let peer = 1; peer < task.mesh.members; peer++) {
+      if (peer === id) continue;
+      this.fromPeers.push(this.mesh.ring(peer, id));
+      this.toPeers.push({ id: peer, ring: this.mesh.ring(id, peer) });
+    }
+    this.head = new Int32Array(task.block, 0, LCORE_BLOCK.at.exc >>> 2);
+    this.packets = new Packets({
+      arena: task.pool.arena,
+      bufferOffset: task.pool.bufferOffset,
+      block: task.block,
+      stats: { buffer: task.stats.buffer, offset: task.stats.offset },
+      lcore: id,
+      flush: () => native.flush(id),
+    });
+    this.replica = new Replica(task.devices, id);
+    this.netif = new Netif(this.packets, this.replica.inet.devices);
+    this.inet = new InetStack({
+      packets: this.packets,
+      netif: this.netif,
+      models: this.replica.inet,
+      adjacencies: task.adjacencies,
+      // One lcore speaks for all where one voice is enough (gratuitous ARP).
+      announce: id === 1,
+      config,
+    });
+    this.inet.neigh.onLearn((ifindex, addr, mac) => this.tellPeers({ t: 'neigh', ifindex, addr, mac }));
+    this.ipvs = new Ipvs({
+      packets: this.packets,
+      netif: this.netif,
+      inet: this.inet,
+      services: this.replica.services,
+      index: flowIndex(native, id),
+      conns: task.conns,
+      destStats: new Float64Array(task.stats.buffer, task.stats.destOffset, (DEST_STATS.size >>> 3) * DEST_CAP),
+      lcore: id,
+      lcores: task.lcores,
+      config,
+    });
+    this.idle = new Idle(task.idleSleep, (ms) => this.mesh.sleep(id, ms));
+  }
+
+  /** Runs until the master says stop. */
+  run(): void {
+    const { packets, netif, inet, ipvs, idle, native, id, head } = this;
+    native.poll(id, 0);
+    for (const c of this.task.snapshot) this.replica.apply(c, true);
+    if (this.task.rebuild) ipvs.rebuild();
+    this.tell({ t: 'ready' });
+    const stopAt = LCORE_BLOCK.at.stop >>> 2;
+    const beatAt = LCORE_BLOCK.at.heartbeat >>> 2;
+    for (let loops = 0; Atomics.load(head, stopAt) === 0; loops++) {
+      const n = native.poll(id, BUDGET);
+      for (let i = 0; i < n; i++) netif.receive(packets.exception(i));
+      inet.tick(packets.nowMs);
+      ipvs.tick(packets.nowMs);
+      if (packets.pending()) {
+        native.flush(id);
+        this.wakeRedirected();
+      }
+      head[beatAt]! += 1;
+      const told = n === 0 || loops % MESSAGE_INTERVAL === 0 ? this.messages() : 0;
+      if (n > 0 || told > 0) idle.busy();
+      else idle.idle();
+    }
+  }
+
+  private messages(): number {
+    let n = 0;
+    while (!this.fromMaster.isEmpty) {
+      this.obey(this.fromMaster.receiveJson<ToLcore>()!);
+      n++;
+    }
+    for (const ring of this.fromPeers) {
+      while (!ring.isEmpty) {
+        const m = ring.receiveJson<NeighLearnt>()!;
+        this.inet.neigh.learn(m.ifindex, m.addr, m.mac);
+        n++;
+      }
+    }
+    return n;
+  }
+
+  private obey(m: ToLcore): void {
+    switch (m.t) {
+      case 'command':
+        this.tell({ t: 'ack', seq: m.seq, ...this.applied(m.command) });
+        break;
+      case 'query':
+        this.tell({ t: 'reply', seq: m.seq, result: m.name === 'neigh' ? this.neighbours() : this.ipvs.laddrUse() });
+        break;
+      case 'throw':
+        throw new Error('told to fail');
+    }
+  }
+
+  private applied(command: Command): { error?: ReturnType<DpvsError['toData']> } {
+    try {
+      this.replica.apply(command);
+      return {};
+    } catch (e) {
+      if (e instanceof DpvsError) return { error: e.toData() };
+      throw e;
+    }
+  }
+
+  private neighbours(): unknown {
+    return this.inet.neigh.list().map((e) => ({ ...e, core: this.id }));
+  }
+
+  /** An lcore that sleeps is woken for the packets that it has just been given. */
+  private wakeRedirected(): void {
+    const mask = this.packets.takeRedirected();
+    if (mask === 0) return;
+    for (const { id } of this.toPeers) if ((mask & (1 << (id & 31))) !== 0) this.mesh.wake(id);
+  }
+
+  private tell(m: ToMaster): void {
+    // The master reads its rings whatever else it does; a full ring is a burst of log lines: those can go.
+    if (!this.toMaster.sendJson(m) && m.t !== 'log') {
+      while (!this.toMaster.sendJson(m)) this.mesh.wake(MASTER);
+    }
+    this.mesh.wake(MASTER);
+  }
+
+  private tellPeers(m: NeighLearnt): void {
+    for (const { id, ring } of this.toPeers) {
+      // A full ring means a peer that does not run: it will ask for itself when it does.
+      ring.sendJson(m);
+      this.mesh.wake(id);
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * One copy of the control state: devices, addresses, routes, static neighbours, services. The master has one
+ * and so has every lcore; all apply the same commands in the same order with this code.
+ */
+import type { Command } from '../control/schema.js';
+import { DpvsError } from '../core/errors.js';
+import { InetModels, type InetOp } from '../inet/models.js';
+import { Services, type ServiceOp } from '../ipvs/service.js';
+import type { DeviceSpec } from '../netif/device.js';
+
+const isService = (op: string): op is ServiceOp => /^(svc|dest|laddr)\./.test(op);
+
+export class Replica {
+  readonly inet = new InetModels();
+  readonly services: Services;
+
+  /** @param lcore whose copy this is; 0 = the master's */
+  constructor(devices: DeviceSpec[], lcore = 0) {
+    for (const d of devices) this.inet.devices.add(d);
+    this.services = new Services(lcore);
+  }
+
+  /**
+   * Applies a command completely, or throws a DpvsError and changes nothing.
+   * @param replay the command comes from a snapshot, where what a command implies stands on its own
+   */
+  apply(command: Command, replay = false): void {
+    if (!isService(command.op)) {
+      this.inet.apply(command.op as InetOp, command as never);
+      return;
+    }
+    this.services.apply(command.op, command as never);
+    if (replay) return;
+    // A local address lives on its device as well (`ipvsadm --add-laddr` is both).
+    try {
+      if (command.op === 'laddr.add') this.addToDevice(command);
+      else if (command.op === 'laddr.del') this.removeFromDevice(command);
+    } catch (e) {
+      if (command.op === 'laddr.add') this.services.apply('laddr.del', command);
+      throw e;
+    }
+  }
+
+  /** The commands that make an empty replica (of the same devices) equal to this one. */
+  snapshot(): Command[] {
+    return [...this.inet.snapshot(), ...this.services.snapshot()] as Command[];
+  }
+
+  private addToDevice({ addr, dev }: { addr: string; dev: string }): void {
+    const { addresses, devices } = this.inet;
+    devices.require(dev);
+    const known = addresses.list().find((a) => a.addr === addr);
+    if (known === undefined) {
+      this.inet.apply('addr.add', { dev, addr, plen: 32, scope: 'global', validLft: 0, sapool: true });
+    } else if (known.dev !== dev) {
+      throw new DpvsError('NOTEXIST', `address ${addr} is on ${known.dev}, not on ${dev}`, `use -F ${known.dev}`);
+    } else if (!known.sapool) {
+      this.inet.apply('addr.set', { dev, addr, sapool: true });
+    }
+  }
+
+  /** Takes the address off its device with the last service that used it. */
+  private removeFromDevice({ addr, dev }: { addr: string; dev: string }): void {
+    const snapshot = this.services.snapshot();
+    if (snapshot.some((c) => c.op === 'laddr.add' && c.addr === addr)) return;
+    const known = this.inet.addresses.list().find((a) => a.addr === addr && a.dev === dev);
+    if (known?.sapool === true && known.plen === 32) this.inet.apply('addr.del', { dev, addr });
+  }
+}

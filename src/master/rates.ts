@@ -1,0 +1,117 @@
+/**
+ * Totals and rates of real servers and services, from the statistics segment: lcores count, the master sums. Rates are those
+ * of the last full second. A service's totals keep what its removed real servers have counted.
+ */
+import { DEST_STATS } from '../core/layout.js';
+import { destIndex, type StatsSegment } from '../core/stats.js';
+import type { Counters, Rates as RateValues } from '../control/results.js';
+import type { Dest, Services, Svc } from '../ipvs/service.js';
+
+const SAMPLE_MS = 1000;
+const at = DEST_STATS.at;
+
+interface Sample {
+  counters: Counters;
+  rates: RateValues;
+}
+
+const zeroCounters = (): Counters => ({ conns: 0, inPackets: 0, outPackets: 0, inBytes: 0, outBytes: 0 });
+const zeroRates = (): RateValues => ({ cps: 0, inPps: 0, outPps: 0, inBps: 0, outBps: 0 });
+
+function addTo<T extends object>(sum: T, more: T): T {
+  const s = sum as Record<string, number>;
+  for (const [k, v] of Object.entries(more)) s[k] = (s[k] ?? 0) + (v as number);
+  return sum;
+}
+
+export class Rates {
+  private readonly samples = new Map<number, Sample>();
+  /** Slots of removed real servers, by the service that they counted for. */
+  private readonly retired = new WeakMap<Svc, Set<number>>();
+  private readonly timer: NodeJS.Timeout;
+  private readonly lcores: Float64Array[];
+  private sampledAt = performance.now();
+
+  constructor(
+    segment: StatsSegment,
+    private readonly services: Services,
+  ) {
+    this.lcores = Array.from({ length: segment.lcores }, (_, i) => segment.destStats(i + 1));
+    services.listen({
+      destAdded: (d) => {
+        this.samples.delete(d.slot);
+        this.retired.get(d.svc)?.delete(d.slot);
+      },
+      destRemoved: (d) => {
+        const slots = this.retired.get(d.svc) ?? new Set();
+        this.retired.set(d.svc, slots.add(d.slot));
+      },
+    });
+    this.timer = setInterval(() => this.sample(), SAMPLE_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  /** One field of a real server, summed over the lcores. */
+  gauge(slot: number, field: 'active' | 'inactive' | 'persist'): number {
+    return this.sum(slot, at[field]);
+  }
+
+  counters(slot: number): Counters {
+    return {
+      conns: this.sum(slot, at.conns),
+      inPackets: this.sum(slot, at.inPackets),
+      outPackets: this.sum(slot, at.outPackets),
+      inBytes: this.sum(slot, at.inBytes),
+      outBytes: this.sum(slot, at.outBytes),
+    };
+  }
+
+  rates(dest: Dest): RateValues {
+    return this.samples.get(dest.slot)?.rates ?? zeroRates();
+  }
+
+  svcCounters(svc: Svc): Counters {
+    const total = zeroCounters();
+    for (const d of svc.dests) addTo(total, this.counters(d.slot));
+    for (const slot of this.retired.get(svc) ?? []) addTo(total, this.counters(slot));
+    return total;
+  }
+
+  svcRates(svc: Svc): RateValues {
+    const total = zeroRates();
+    for (const d of svc.dests) addTo(total, this.rates(d));
+    return total;
+  }
+
+  private sum(slot: number, field: number): number {
+    const i = destIndex(slot) + (field >>> 3);
+    let total = 0;
+    for (const counters of this.lcores) total += counters[i]!;
+    return total;
+  }
+
+  private sample(): void {
+    const now = performance.now();
+    const perSecond = 1000 / (now - this.sampledAt);
+    this.sampledAt = now;
+    for (const svc of this.services.list()) {
+      for (const { slot } of svc.dests) {
+        const counters = this.counters(slot);
+        const old = this.samples.get(slot)?.counters ?? counters;
+        // Counters that went back were zeroed meanwhile.
+        const rate = (k: keyof Counters): number => Math.max(0, counters[k] - old[k]) * perSecond;
+        const rates = {
+          cps: rate('conns'),
+          inPps: rate('inPackets'),
+          outPps: rate('outPackets'),
+          inBps: rate('inBytes'),
+          outBps: rate('outBytes'),
+        };
+        this.samples.set(slot, { counters, rates });
+      }
+    }
+  }
+}
