@@ -76,7 +76,7 @@ export class Ring {
   /**
    * Producer: appends a record.
    * @returns false when there is no room at present
-   * @throws DpvsError NOROOM when the record is larger than the ring
+   * @throws DpvsError NOROOM when the record is larger than the ring, IO when the cursors have been overwritten
    */
   push(bytes: Uint8Array): boolean {
     const len = bytes.length;
@@ -88,7 +88,7 @@ export class Ring {
         'split the message or make the ring larger',
       );
     const tail = Atomics.load(this.words, TAIL);
-    const used = (tail - Atomics.load(this.words, HEAD)) >>> 0;
+    const used = this.distance(Atomics.load(this.words, HEAD), tail);
     if (need > this.capacity - used) return false;
 
     const mask = this.capacity - 1;
@@ -113,11 +113,10 @@ export class Ring {
    */
   pop(): Uint8Array | undefined {
     const head = Atomics.load(this.words, HEAD);
-    const used = (Atomics.load(this.words, TAIL) - head) >>> 0;
+    const used = this.distance(head, Atomics.load(this.words, TAIL));
     if (used === 0) return undefined;
 
     const mask = this.capacity - 1;
-    if (used > this.capacity || ((used | head) & 3) !== 0) throw this.corrupted(`cursors ${used} bytes apart`);
     const len = this.words[(DATA + (head & mask)) >>> 2]! >>> 0;
     // Not pad4(len) here: it would overflow for a length near 2^32.
     if (len > used - LENGTH_WORD) throw this.corrupted(`length ${len} with ${used} bytes in use`);
@@ -157,6 +156,14 @@ export class Ring {
   reset(): void {
     Atomics.store(this.words, HEAD, 0);
     Atomics.store(this.words, TAIL, 0);
+  }
+
+  /** Bytes between the cursors; throws where these cannot be right. */
+  private distance(head: number, tail: number): number {
+    const used = (tail - head) >>> 0;
+    if (used > this.capacity || ((used | head) & 3) !== 0)
+      throw this.corrupted(`cursors at ${head >>> 0} and ${tail >>> 0}`);
+    return used;
   }
 
   private corrupted(what: string): DpvsError {
