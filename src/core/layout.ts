@@ -123,6 +123,8 @@ export const PKT = struct(
 );
 
 export const PKT_F_REDIRECTED = 1;
+/** In the alloc vector: not yet counted as generated (native only; alloc() zeroes the flags). */
+export const PKT_F_BLANK = 2;
 
 export const MBUF_HEADROOM = 128;
 export const MBUF_DATA_ROOM = 2048;
@@ -361,6 +363,7 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   MBUF_HEADROOM,
   MBUF_DATA_ROOM,
   PKT_F_REDIRECTED,
+  PKT_F_BLANK,
   EXC_CAP,
   TX_CAP,
   FREE_CAP,
