@@ -1,0 +1,44 @@
+/**
+ * Fetches a URL many times: node http-load.mjs URL COUNT CONCURRENCY [keepalive]
+ * Prints { ok, failed, errors, servers, peers }: how many answers, by the first line of the body, and the distinct peers that
+ * the servers saw.
+ */
+import { Agent, get } from 'node:http';
+
+const [url, count, concurrency, mode] = process.argv.slice(2);
+const agent = new Agent({ keepAlive: mode === 'keepalive', maxSockets: Number(concurrency) });
+const result = { ok: 0, failed: 0, errors: {}, servers: {} };
+const peers = new Set();
+
+const fetchOne = () =>
+  new Promise((resolve) => {
+    const fail = (why) => {
+      result.failed += 1;
+      result.errors[why] = (result.errors[why] ?? 0) + 1;
+      resolve();
+    };
+    const request = get(url, { agent, timeout: 10_000 }, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (text) => (body += text));
+      response.on('error', (error) => fail(error.code ?? error.message));
+      response.on('end', () => {
+        if (response.statusCode !== 200) return fail(`status ${response.statusCode}`);
+        const [name, peer] = body.split('\n');
+        result.ok += 1;
+        result.servers[name] = (result.servers[name] ?? 0) + 1;
+        peers.add(peer);
+        resolve();
+      });
+    });
+    request.on('timeout', () => request.destroy(new Error('timeout')));
+    request.on('error', (error) => fail(error.code ?? error.message));
+  });
+
+let left = Number(count);
+const worker = async () => {
+  while (left-- > 0) await fetchOne();
+};
+await Promise.all(Array.from({ length: Math.min(Number(concurrency), Number(count)) }, worker));
+agent.destroy();
+console.log(JSON.stringify({ ...result, peers: peers.size }));

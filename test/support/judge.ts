@@ -1,0 +1,135 @@
+/**
+ * Records every frame that dpvs sends and has tshark judge it: wrong checksum (IPv4, TCP, UDP, ICMP), wrong length, truncated or
+ * malformed. tcpdump listens on the side of the switch, so it sees what really left the port.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Kept, succeed, until } from './process.js';
+import type { Topology } from './topology.js';
+
+export interface Verdict {
+  frames: number;
+  /** One line for each bad frame: number, what is wrong, summary. */
+  bad: string[];
+}
+
+export interface JudgeOptions {
+  /**
+   * Judge transport checksums too. Off where dpvs forwards segments that arrive damaged: it must hand the damage on for the
+   * receiver to see.
+   */
+  transport?: boolean;
+}
+
+const PREFERENCES = [
+  'ip.check_checksum:TRUE',
+  'tcp.check_checksum:TRUE',
+  'udp.check_checksum:TRUE',
+  'ip.defragment:FALSE',
+  'tcp.desegment_tcp_streams:FALSE',
+  'tcp.analyze_sequence_numbers:FALSE',
+  'tcp.try_heuristic_first:FALSE',
+  'udp.process_info:FALSE',
+];
+/** What lies above the transport is not ours, and dissecting it takes most of the time. */
+const IGNORED = ['http', 'http2', 'data', 'echo', 'gssapi', 'rtp', 'dns'];
+
+/** `#1` is the outermost header: an ICMP error quotes the beginning of another datagram, which is cut short by design. */
+const BAD_NETWORK = [
+  '_ws.short',
+  '(_ws.malformed and not icmp)',
+  'ip.checksum.status == "Bad"',
+  'icmp.checksum.status == "Bad"',
+  '(ip and frame.len > 60 and not (ip.len#1 + 14 == frame.len))',
+  '(ip and frame.len <= 60 and ip.len#1 + 14 > frame.len)',
+  '(ip and ip.ttl#1 == 0)',
+  '(arp and not (arp.hw.size == 6 and arp.proto.size == 4))',
+];
+const BAD_TRANSPORT = [
+  'tcp.checksum.status == "Bad"',
+  'udp.checksum.status == "Bad"',
+  '(udp and not icmp and not (udp.length + ip.hdr_len == ip.len))',
+];
+
+/** Judges a pcap file. `frames` is left to the caller, who counted them. */
+export async function judgeFile(pcap: string, options: JudgeOptions = {}): Promise<string[]> {
+  const filter = [...BAD_NETWORK, ...(options.transport === false ? [] : BAD_TRANSPORT)].join(' or ');
+  const fields = [
+    'frame.number',
+    'frame.len',
+    'ip.len',
+    'ip.checksum.status',
+    'tcp.checksum.status',
+    'udp.checksum.status',
+    'icmp.checksum.status',
+    '_ws.col.Protocol',
+    '_ws.col.Info',
+  ];
+  const out = await succeed(
+    [
+      ...['tshark', '-n', '-r', pcap, '-Y', filter, '-T', 'fields', '-E', 'separator=|'],
+      ...fields.flatMap((f) => ['-e', f]),
+      ...PREFERENCES.flatMap((p) => ['-o', p]),
+      ...IGNORED.flatMap((p) => ['--disable-protocol', p]),
+    ],
+    { timeoutMs: 120_000 },
+  );
+  const heading = '(frame|length|IP length|IP/TCP/UDP/ICMP checksum: 0 bad, 1 good, 2 not judged, 3 none|what)';
+  return out
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => `${line}   ${heading}`);
+}
+
+export class Recorder {
+  private constructor(
+    private readonly tcpdump: Kept,
+    private readonly file: string,
+  ) {}
+
+  /** Records the frames that carry `mac` as source, from now on. */
+  static async start(t: Topology, mac: string, name = 'sent'): Promise<Recorder> {
+    const file = join(t.dir, `${name}.pcap`);
+    const tcpdump = t.keep('lb', [
+      ...['tcpdump', '-i', t.switchIf, '-n', '-p', '-Z', 'root', '-B', '131072', '-s', '0', '-w', file],
+      ...['ether', 'src', mac],
+    ]);
+    await until('tcpdump listens', () => {
+      if (!tcpdump.running) throw new Error(tcpdump.stderr);
+      return tcpdump.stderr.includes('listening on');
+    });
+    return new Recorder(tcpdump, file);
+  }
+
+  /** Ends the recording and judges it. @throws Error when frames were not recorded (the machine was too slow) */
+  async judge(options?: JudgeOptions): Promise<Verdict> {
+    await this.tcpdump.stop('SIGINT', 20_000);
+    const { stderr } = this.tcpdump;
+    const number = (what: string): number => Number(new RegExp(`(\\d+) packets? ${what}`).exec(stderr)?.[1] ?? NaN);
+    const frames = number('captured');
+    const lost = number('dropped by kernel');
+    if (!(frames >= 0) || lost > 0) throw new Error(`tcpdump missed frames: ${stderr}`);
+    const bad = await judgeFile(this.file, options);
+    rmSync(this.file);
+    return { frames, bad };
+  }
+}
+
+/** Writes frames into a pcap file (nanoseconds are of no interest here). */
+export function pcapOf(frames: readonly Uint8Array[]): Uint8Array {
+  const head = Buffer.alloc(24);
+  head.writeUInt32LE(0xa1b2c3d4, 0);
+  head.writeUInt16LE(2, 4);
+  head.writeUInt16LE(4, 6);
+  head.writeUInt32LE(65535, 16);
+  head.writeUInt32LE(1, 20); // Ethernet
+  const records = frames.flatMap((frame, i) => {
+    const record = Buffer.alloc(16);
+    record.writeUInt32LE(i, 0);
+    record.writeUInt32LE(frame.length, 8);
+    record.writeUInt32LE(frame.length, 12);
+    return [record, Buffer.from(frame)];
+  });
+  return Buffer.concat([head, ...records]);
+}
+

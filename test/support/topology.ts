@@ -1,0 +1,175 @@
+/**
+ * The network of the README of 2017, in network namespaces: a client and real servers on one switch, and the port of dpvs
+ * on the same switch.
+ *
+ *     client .3 ──┐
+ *     rs1    .2 ──┤ bridge br0 ── dpdk0 (dpvs)
+ *     rs2    .4 ──┘
+ *
+ * The bridge and dpvs live in the namespace `lb`. With `tap`, dpvs makes the interface when it starts and `plugTap`
+ * connects it; otherwise it is one end of a veth pair. Names carry the pid of the test run, so that
+ * tools/test-ground.mjs finds what a killed run left behind.
+ */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PREFIX, removeNamespace } from '../../tools/test-ground.mjs';
+import { Kept, run, type RunOptions, type Outcome, succeed, succeedSync, until } from './process.js';
+
+export type Device = 'tap' | 'af_packet' | 'af_xdp';
+export type Host = 'lb' | 'client' | 'rs1' | 'rs2';
+
+export const ADDRESS = {
+  client: '192.168.100.3',
+  rs1: '192.168.100.2',
+  rs2: '192.168.100.4',
+  vip: '192.168.100.100',
+  lip: '192.168.100.200',
+} as const;
+
+const HOSTS = ['client', 'rs1', 'rs2'] as const;
+/** The interface that dpvs drives. */
+export const PORT_IF = 'dpdk0';
+/** Where frames of dpvs come out on the side of the switch. */
+const SWITCH_IF: Record<Device, string> = { tap: PORT_IF, af_packet: 'swdpdk0', af_xdp: 'swdpdk0' };
+
+let count = 0;
+const alive = new Set<Topology>();
+process.once('exit', () => {
+  for (const t of alive) t.removeSync();
+});
+
+export class Topology {
+  /** Folder for files of this topology; removed with it. */
+  readonly dir: string;
+  readonly id: string;
+  private readonly children: Kept[] = [];
+
+  private constructor(
+    readonly device: Device,
+    readonly queues: number,
+  ) {
+    this.id = `${PREFIX}${process.pid}-${++count}`;
+    this.dir = mkdtempSync(join(tmpdir(), `${this.id}-`));
+    alive.add(this);
+  }
+
+  /** @throws Error when the machine refuses something (not root, kernel feature missing); nothing is left behind */
+  static create(device: Device, queues = 1): Topology {
+    const t = new Topology(device, queues);
+    try {
+      t.build();
+      return t;
+    } catch (error) {
+      t.removeSync();
+      throw error;
+    }
+  }
+
+  ns(host: Host): string {
+    return `${this.id}-${host}`;
+  }
+
+  /** `ip netns exec` in front of a command. */
+  in(host: Host, command: readonly string[]): string[] {
+    return ['ip', 'netns', 'exec', this.ns(host), ...command];
+  }
+
+  run(host: Host, command: readonly string[], options?: RunOptions): Promise<Outcome> {
+    return run(this.in(host, command), options);
+  }
+
+  succeed(host: Host, command: readonly string[], options?: RunOptions): Promise<string> {
+    return succeed(this.in(host, command), options);
+  }
+
+  /** Starts a program that runs until the topology is removed (or it is stopped). */
+  keep(host: Host, command: readonly string[], options?: RunOptions): Kept {
+    const child = new Kept(this.in(host, command), options);
+    this.children.push(child);
+    return child;
+  }
+
+  /** Interface on which every frame from and to dpvs is seen. */
+  get switchIf(): string {
+    return SWITCH_IF[this.device];
+  }
+
+  /** Names of the network interfaces of a host. */
+  interfaces(host: Host): string[] {
+    const out = succeedSync(['ip', '-j', '-n', this.ns(host), 'link', 'show']);
+    return (JSON.parse(out) as { ifname: string }[]).map((i) => i.ifname);
+  }
+
+  /** Connects the tap of a daemon that has just started to the switch. Nothing to do for other devices. */
+  async plugTap(): Promise<void> {
+    if (this.device !== 'tap') return;
+    await until('dpvs makes its tap', () => this.interfaces('lb').includes(PORT_IF));
+    // The driver takes its MAC from the interface. With the same MAC on the kernel's side, the bridge would take
+    // frames for dpvs as its own: so the kernel's side gets another.
+    this.ip('lb', [
+      `link set ${PORT_IF} address 02:00:00:00:00:fe`,
+      `link set ${PORT_IF} master br0`,
+      `link set ${PORT_IF} up`,
+    ]);
+  }
+
+  /** MAC of a host's interface. */
+  mac(host: 'client' | 'rs1' | 'rs2'): string {
+    const out = succeedSync(['ip', '-j', '-n', this.ns(host), 'link', 'show', 'eth0']);
+    return (JSON.parse(out) as { address: string }[])[0]!.address;
+  }
+
+  /** Ends every process in it and removes it. */
+  async remove(): Promise<void> {
+    await Promise.all(this.children.map((c) => c.stop('SIGTERM', 3000).catch(() => {})));
+    this.removeSync();
+  }
+
+  removeSync(): void {
+    for (const name of readdirSync('/run/netns', { encoding: 'utf8' })) {
+      if (name.startsWith(`${this.id}-`)) removeNamespace(name);
+    }
+    rmSync(this.dir, { recursive: true, force: true });
+    alive.delete(this);
+  }
+
+  private ip(host: Host, lines: string[]): void {
+    succeedSync(['ip', '-n', this.ns(host), '-batch', '-'], `${lines.join('\n')}\n`);
+  }
+
+  private build(): void {
+    for (const host of ['lb', ...HOSTS] as const) {
+      succeedSync(['ip', 'netns', 'add', this.ns(host)]);
+      const set = 'for v in all default; do echo 1 >/proc/sys/net/ipv6/conf/$v/disable_ipv6; done 2>/dev/null; true';
+      succeedSync(this.in(host, ['sh', '-c', set]));
+      this.ip(host, ['link set lo up']);
+    }
+    const noFilter = 'for f in /proc/sys/net/bridge/bridge-nf-call-*; do echo 0 >$f; done 2>/dev/null; true';
+    succeedSync(this.in('lb', ['sh', '-c', noFilter]));
+    this.ip('lb', ['link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0', 'link set br0 up']);
+    for (const host of HOSTS) {
+      this.ip('lb', [
+        `link add sw${host} type veth peer name eth0 netns ${this.ns(host)}`,
+        `link set sw${host} master br0 up`,
+      ]);
+      this.ip(host, [`address add ${ADDRESS[host]}/24 dev eth0`, 'link set eth0 up']);
+      this.offloadsOff(host, 'eth0');
+    }
+    if (this.device !== 'tap') {
+      const queues = `numtxqueues ${this.queues} numrxqueues ${this.queues}`;
+      this.ip('lb', [
+        `link add ${PORT_IF} ${queues} type veth peer name ${this.switchIf} ${queues}`,
+        `link set ${PORT_IF} up`,
+        `link set ${this.switchIf} master br0 up`,
+      ]);
+      this.offloadsOff('lb', PORT_IF);
+      this.offloadsOff('lb', this.switchIf);
+    }
+  }
+
+  /** Without this, kernel peers put partial checksums and oversized segments on a veth. */
+  private offloadsOff(host: Host, name: string): void {
+    succeedSync(this.in(host, ['ethtool', '-K', name, 'rx', 'off', 'tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off']));
+  }
+}
