@@ -1,0 +1,32 @@
+/** The native index of one lcore's connections, by the tuples that the records carry. */
+import type { Native } from '../../core/native.js';
+
+export interface FlowIndex {
+  /** @returns 0, -1 a direction's tuple is already there (nothing was inserted), -2 no room */
+  insert(conn: number): number;
+  /** @returns 0, or -1 when it was not there */
+  remove(conn: number): number;
+  /**
+   * Finds by the headers at arena offsets `l3` and `l4`.
+   * @param inverse look for the opposite tuple: for headers quoted in ICMP errors
+   * @returns connection * 2 + direction, or -1
+   */
+  find(l3: number, l4: number, inverse: boolean): number;
+  count(): number;
+  /** Re-makes the index from the records flagged HASHED. @returns how many */
+  rebuild(): number;
+}
+
+/** The index of lcore `id`. */
+export function flowIndex(
+  native: Pick<Native, 'flowInsert' | 'flowRemove' | 'flowFind' | 'flowCount' | 'flowRebuild'>,
+  id: number,
+): FlowIndex {
+  return {
+    insert: (conn) => native.flowInsert(id, conn),
+    remove: (conn) => native.flowRemove(id, conn),
+    find: (l3, l4, inverse) => native.flowFind(id, l3, l4, inverse),
+    count: () => native.flowCount(id),
+    rebuild: () => native.flowRebuild(id),
+  };
+}

@@ -1,0 +1,166 @@
+/**
+ * Connection records (CONN4 of src/core/layout.ts) in shared memory. A connection is its index; index 0 is never
+ * used. Accessors read and write typed arrays at fixed offsets and allocate nothing.
+ */
+import { Bytes } from '../../core/bytes.js';
+import { CONN4, CONN_F_USED, DIR4, DIR_OUT } from '../../core/layout.js';
+
+const SIZE = CONN4.size;
+const WORDS = SIZE >>> 2;
+const C = CONN4.at;
+/** Byte offsets inside a direction. */
+export const D = DIR4.at;
+
+const TIMEOUT = C.timeoutMs >>> 2;
+const LAST_SEEN = C.lastSeenMs >>> 2;
+const CREATED = C.createdMs >>> 2;
+const DEST = C.dest >>> 2;
+const LADDR = C.laddrSlot >>> 2;
+const END_SEQ = C.endSeq >>> 2;
+const END_ACK = C.endAck >>> 2;
+
+export class Records {
+  /** One more than the largest index. */
+  readonly capacity: number;
+  /** Network order: the addresses and ports of a direction, at `dir(c, d) + D.x`. */
+  readonly bytes: Bytes;
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly u32: Uint32Array;
+  readonly f64: Float64Array;
+
+  constructor(readonly buffer: SharedArrayBuffer) {
+    this.capacity = Math.floor(buffer.byteLength / SIZE);
+    this.bytes = new Bytes(buffer);
+    this.u8 = new Uint8Array(buffer);
+    this.u16 = new Uint16Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+  }
+
+  /** Byte offset of a direction of a connection. */
+  dir(c: number, d: number): number {
+    return c * SIZE + (d === DIR_OUT ? C.out : C.in);
+  }
+
+  /** Zeroes a record and marks it as used. */
+  begin(c: number): void {
+    this.u32.fill(0, c * WORDS, (c + 1) * WORDS);
+    this.setFlags(c, CONN_F_USED);
+  }
+
+  flags(c: number): number {
+    return this.u16[(c * SIZE + C.flags) >>> 1]!;
+  }
+  setFlags(c: number, v: number): void {
+    this.u16[(c * SIZE + C.flags) >>> 1] = v;
+  }
+  isUsed(c: number): boolean {
+    return (this.flags(c) & CONN_F_USED) !== 0;
+  }
+
+  state(c: number): number {
+    return this.u8[c * SIZE + C.state]!;
+  }
+  setState(c: number, v: number): void {
+    this.u8[c * SIZE + C.state] = v;
+  }
+
+  fwd(c: number): number {
+    return this.u8[c * SIZE + C.fwd]!;
+  }
+  setFwd(c: number, v: number): void {
+    this.u8[c * SIZE + C.fwd] = v;
+  }
+
+  /** IP protocol number. */
+  proto(c: number): number {
+    return this.u8[c * SIZE + C.in + D.proto]!;
+  }
+
+  // The real server's end and the local end, from the tuple of its answers.
+  daddr(c: number): number {
+    return this.bytes.u32(this.dir(c, DIR_OUT) + D.saddr);
+  }
+  dport(c: number): number {
+    return this.bytes.u16(this.dir(c, DIR_OUT) + D.sport);
+  }
+  laddr(c: number): number {
+    return this.bytes.u32(this.dir(c, DIR_OUT) + D.daddr);
+  }
+
+  timeoutMs(c: number): number {
+    return this.u32[c * WORDS + TIMEOUT]!;
+  }
+  setTimeoutMs(c: number, v: number): void {
+    this.u32[c * WORDS + TIMEOUT] = v;
+  }
+
+  /** Milliseconds of the lcore's clock modulo 2^32. */
+  lastSeenMs(c: number): number {
+    return this.u32[c * WORDS + LAST_SEEN]!;
+  }
+  setLastSeenMs(c: number, nowMs: number): void {
+    this.u32[c * WORDS + LAST_SEEN] = nowMs;
+  }
+  createdMs(c: number): number {
+    return this.u32[c * WORDS + CREATED]!;
+  }
+  setCreatedMs(c: number, nowMs: number): void {
+    this.u32[c * WORDS + CREATED] = nowMs;
+  }
+
+  /** Slot of the real server. */
+  dest(c: number): number {
+    return this.u32[c * WORDS + DEST]!;
+  }
+  setDest(c: number, slot: number): void {
+    this.u32[c * WORDS + DEST] = slot;
+  }
+
+  /** Slot in the pool of local addresses, -1 = holds no local port. */
+  laddrSlot(c: number): number {
+    return this.u32[c * WORDS + LADDR]! - 1;
+  }
+  setLaddrSlot(c: number, slot: number): void {
+    this.u32[c * WORDS + LADDR] = slot + 1;
+  }
+  lport(c: number): number {
+    return this.u16[(c * SIZE + C.lport) >>> 1]!;
+  }
+  setLport(c: number, v: number): void {
+    this.u16[(c * SIZE + C.lport) >>> 1] = v;
+  }
+
+  /** Next sequence number of the real server and the last one that it acknowledged. */
+  endSeq(c: number): number {
+    return this.u32[c * WORDS + END_SEQ]!;
+  }
+  endAck(c: number): number {
+    return this.u32[c * WORDS + END_ACK]!;
+  }
+  setEndSeq(c: number, seq: number): void {
+    this.u32[c * WORDS + END_SEQ] = seq;
+  }
+  setEndAck(c: number, ack: number): void {
+    this.u32[c * WORDS + END_ACK] = ack;
+  }
+
+  /** Counts a packet of `bytes` bytes in a direction. */
+  count(c: number, d: number, bytes: number): void {
+    const dir = this.dir(c, d);
+    this.f64[(dir + D.bytes) >>> 3]! += bytes;
+    this.u32[(dir + D.packets) >>> 2]! += 1;
+  }
+
+  /** Writes what a direction matches. */
+  setMatch(dir: number, proto: number, saddr: number, sport: number, daddr: number, dport: number): void {
+    const b = this.bytes;
+    b.setU32(dir + D.saddr, saddr);
+    b.setU32(dir + D.daddr, daddr);
+    b.setU16(dir + D.sport, sport);
+    b.setU16(dir + D.dport, dport);
+    b.setU8(dir + D.proto, proto);
+    b.setU8(dir + D.af, 4);
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * ICMP errors about packets of our connections. Whoever reports that a packet of ours could not be delivered quotes it; the
+ * error belongs to the other end of the connection, which knows the packet by other addresses and ports: those of the
+ * report and of the quotation are translated, then it goes on. Path-MTU discovery depends on it.
+ */
+import { DROP } from '../core/drops.js';
+import { DIR_IN, DIR_OUT } from '../core/layout.js';
+import type { Bytes } from '../core/bytes.js';
+import { ACCEPT, STOLEN } from '../inet/api.js';
+import { applyDelta, applyDeltaUdp } from '../wire/checksum.js';
+import * as icmp from '../wire/icmp.js';
+import * as ipv4 from '../wire/ipv4.js';
+import { D } from './conn/records.js';
+import type { Ipvs } from './ipvs.js';
+import { PROTO_BY_NUMBER } from './proto/index.js';
+import type { Proto } from './proto/table.js';
+import { nextHop } from './xmit/nexthop.js';
+
+/** What a quotation must hold of the transport header (RFC 792): the ports are in it. */
+const QUOTED_L4 = 8;
+
+/** Handles an ICMP datagram, not a fragment. Takes ownership unless it returns ACCEPT. */
+export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
+  const { packets, services } = v;
+  const b = packets.bytes;
+  const l4 = packets.l4(p);
+  const end = packets.end(p);
+  if (end - l4 < icmp.HEADER_LEN || !isRelated(icmp.type(b, l4))) return ACCEPT;
+  const q3 = l4 + icmp.HEADER_LEN;
+  if (end - q3 < ipv4.HEADER_LEN) return ACCEPT;
+  const q4 = q3 + ipv4.headerLen(b, q3);
+  const proto = PROTO_BY_NUMBER[ipv4.proto(b, q3)];
+  if (proto === undefined || q4 - q3 < ipv4.HEADER_LEN || end - q4 < QUOTED_L4) return ACCEPT;
+  // Only the first fragment of a datagram has its ports.
+  if ((ipv4.frag(b, q3) & ipv4.OFFSET_MASK) !== 0) return ACCEPT;
+
+  const ref = v.table.index.find(q3, q4, true);
+  if (ref >= 0) {
+    translate(v, p, ref >>> 1, ref & 1, proto, q3, q4);
+    return STOLEN;
+  }
+  // The source of the quoted packet is one of ours if it was our connection.
+  const saddr = ipv4.src(b, q3);
+  const sport = b.u16(q4);
+  if (v.redirect(p, saddr, sport)) return STOLEN;
+  const ours = v.isLocalEnd(saddr, sport) || services.find(proto.number, saddr, sport) !== undefined;
+  if (!ours) return ACCEPT;
+  packets.drop(p, DROP.ICMP_NO_CONN);
+  return STOLEN;
+}
+
+/** Unreachable (with its "fragmentation needed"), source quench, time exceeded. */
+function isRelated(type: number): boolean {
+  return type === icmp.DEST_UNREACH || type === icmp.SOURCE_QUENCH || type === icmp.TIME_EXCEEDED;
+}
+
+/**
+ * @param d the direction that the error travels: IN to the real server, about one of its packets to the client
+ */
+function translate(v: Ipvs, p: number, c: number, d: number, proto: Proto, q3: number, q4: number): void {
+  const { packets } = v;
+  const r = v.table.records;
+  const b = packets.bytes;
+  const l3 = packets.l3(p);
+  const l4 = packets.l4(p);
+  const end = packets.end(p);
+  if (!icmp.checksumValid(b, l4, end - l4)) {
+    packets.drop(p, DROP.ICMP_BAD);
+    return;
+  }
+  const dir = r.dir(c, d);
+  const adj = nextHop(v.x, p, dir);
+  if (adj === 0) return;
+  v.count(c, d, ipv4.totalLen(b, l3));
+  restore(v, b, r.dir(c, d === DIR_IN ? DIR_OUT : DIR_IN), proto, q3, q4, end);
+  icmp.fillChecksum(b, l4, end - l4);
+  ipv4.setSrc(b, l3, r.bytes.u32(dir + D.newSaddr));
+  ipv4.setDst(b, l3, r.bytes.u32(dir + D.newDaddr));
+  if (v.x.xmitTtl) ipv4.setTtl(b, l3, ipv4.ttl(b, l3) - 1);
+  ipv4.fillChecksum(b, l3);
+  v.x.inet.xmit(p, adj);
+}
+
+/**
+ * Gives a quoted packet, which had left in direction `dir`, the addresses and ports back that it came with. Its checksums
+ * change by the opposite of what the rewriting had added.
+ */
+function restore(v: Ipvs, b: Bytes, dir: number, proto: Proto, q3: number, q4: number, end: number): void {
+  const r = v.table.records;
+  const f = r.bytes;
+  ipv4.setSrc(b, q3, f.u32(dir + D.saddr));
+  ipv4.setDst(b, q3, f.u32(dir + D.daddr));
+  ipv4.setChecksum(b, q3, applyDelta(ipv4.checksum(b, q3), ~r.u16[(dir + D.ipDelta) >>> 1]! & 0xffff));
+  b.setU16(q4, f.u16(dir + D.sport));
+  b.setU16(q4 + 2, f.u16(dir + D.dport));
+  const at = q4 + proto.checksumOff;
+  if (at + 2 > end) return;
+  const delta = ~r.u16[(dir + D.l4Delta) >>> 1]! & 0xffff;
+  b.setU16(at, proto.optionalChecksum ? applyDeltaUdp(b.u16(at), delta) : applyDelta(b.u16(at), delta));
+}

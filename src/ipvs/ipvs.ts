@@ -1,0 +1,305 @@
+/**
+ * The load balancer of one lcore, between routing and the wire: it sees every datagram before routing, finds or makes
+ * the connection that it belongs to, steps the connection's state and forwards it by the connection's mode.
+ */
+import { DROP } from '../core/drops.js';
+import { CONN_F_INACTIVE, DIR_IN, DIR_OUT, LCORE_STATS } from '../core/layout.js';
+import type { Packets } from '../core/packet.js';
+import { L2_HOST } from '../core/packet.js';
+import { ownerOf, SaPool } from '../core/sapool.js';
+import type { Addresses } from '../inet/address.js';
+import { ACCEPT, type Hook, type Inet, STOLEN } from '../inet/api.js';
+import * as ipv4 from '../wire/ipv4.js';
+import type { FlowIndex } from './conn/flow-index.js';
+import { D } from './conn/records.js';
+import { ConnTable } from './conn/table.js';
+import { DestStats } from './dest-stats.js';
+import { receiveIcmp } from './icmp.js';
+import { BOUND, FIRST_PORT, followAddresses, LocalAddrs, type LaddrUse } from './laddr.js';
+import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
+import { NO_EVENT, type Proto, STATE_NONE, step, TABLE_OUT } from './proto/table.js';
+import type { Dest, Services, Svc } from './service.js';
+import { XMIT_BY_FWD } from './xmit/index.js';
+import type { XmitContext } from './xmit/xmit.js';
+
+export interface IpvsConfig {
+  /** Count the hop of forwarded packets (TTL - 1). Default false, as the original. */
+  xmitTtl?: boolean;
+  /** Milliseconds by state key; absent ones have the defaults of the state tables. */
+  tcpTimeoutsMs?: Timeouts;
+  udpTimeoutsMs?: Timeouts;
+  /** Pools of ports of each local address. */
+  poolHashSize?: number;
+}
+
+export interface IpvsOptions {
+  packets: Packets;
+  inet: Inet;
+  /** Puts the Ethernet header back in front of a received datagram. */
+  netif: { restoreHeader(p: number): void };
+  services: Services;
+  /** Addresses with the sapool flag get pools of local ports. */
+  addresses: Pick<Addresses, 'listen'>;
+  index: FlowIndex;
+  /** Connection records of this lcore. */
+  conns: SharedArrayBuffer;
+  /** DEST_STATS of this lcore by slot. */
+  destStats: Float64Array;
+  /** DEST_STATS of the other data lcores, read for connection limits. */
+  peerDestStats?: readonly Float64Array[];
+  /** 1..lcores. */
+  lcore: number;
+  lcores: number;
+  config?: IpvsConfig;
+}
+
+/** Bits of the fragment field that make a datagram a fragment. */
+const FRAGMENT = ipv4.MF | ipv4.OFFSET_MASK;
+/** Bytes of a transport header that hold its ports. */
+const PORTS_LEN = 4;
+const CONNS = LCORE_STATS.at.conns >>> 3;
+
+export class Ipvs {
+  readonly packets: Packets;
+  readonly services: Services;
+  readonly table: ConnTable;
+  readonly x: XmitContext;
+  private readonly netif: IpvsOptions['netif'];
+  private readonly saPool: SaPool;
+  private readonly laddrs: LocalAddrs;
+  private readonly stats: DestStats;
+  private readonly timeouts: readonly (Uint32Array | undefined)[];
+  private readonly lcore: number;
+  private readonly lcores: number;
+
+  constructor(o: IpvsOptions) {
+    this.packets = o.packets;
+    this.services = o.services;
+    this.netif = o.netif;
+    this.lcore = o.lcore;
+    this.lcores = o.lcores;
+    this.stats = new DestStats(o.destStats, o.peerDestStats ?? []);
+    this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
+    const config = o.config ?? {};
+    const { poolHashSize = 16 } = config;
+    this.saPool = new SaPool({ lcore: o.lcore - 1, lcores: o.lcores, poolHashSize });
+    followAddresses(this.saPool, o.addresses);
+    this.laddrs = new LocalAddrs(this.saPool, o.services, this.table);
+    this.timeouts = timeoutTables({ tcp: config.tcpTimeoutsMs ?? {}, udp: config.udpTimeoutsMs ?? {} });
+    this.x = {
+      packets: o.packets,
+      inet: o.inet,
+      records: this.table.records,
+      xmitTtl: config.xmitTtl ?? false,
+    };
+    o.services.listen({
+      destAdded: (dest, use) => {
+        if (use === 'new') this.stats.clear(dest.slot);
+        else if (use === 'revived') this.stats.zero(dest.slot);
+      },
+      zero: (dests) => dests.forEach((d) => this.stats.zero(d.slot)),
+    });
+    o.inet.preRouting.push(this.in);
+  }
+
+  /** The hook before routing. */
+  readonly in: Hook = (p) => {
+    const { packets } = this;
+    if (packets.l2Class(p) !== L2_HOST) return ACCEPT;
+    const b = packets.bytes;
+    const l3 = packets.l3(p);
+    const number = ipv4.proto(b, l3);
+    const proto = PROTO_BY_NUMBER[number];
+    const fragment = (ipv4.frag(b, l3) & FRAGMENT) !== 0;
+    if (proto === undefined) return number === ipv4.PROTO_ICMP && !fragment ? receiveIcmp(this, p) : ACCEPT;
+    if (fragment) return this.refuse(p, DROP.IP_FRAGMENT);
+    const l4 = packets.l4(p);
+    if (packets.end(p) - l4 < PORTS_LEN) return this.refuse(p, DROP.L4_BAD_HEADER);
+
+    const ref = this.table.index.find(l3, l4, false);
+    if (ref < 0) return this.unknown(p, proto, l3, l4);
+    if (!proto.check(b, l4, packets.end(p))) {
+      packets.drop(p, DROP.L4_BAD_HEADER);
+      return STOLEN;
+    }
+    this.forward(p, ref >>> 1, ref & 1, proto, l3, l4);
+    return STOLEN;
+  };
+
+  /** Expires connections; call once per loop with `LcoreBlock.nowMs`. */
+  tick(nowMs: number): void {
+    this.table.tick(nowMs);
+    this.packets.counters[CONNS] = this.table.size;
+  }
+
+  /**
+   * Takes over the connections of an earlier life of this lcore: call once, when services, addresses and local address
+   * pools are as they were.
+   * @returns how many
+   */
+  rebuild(): number {
+    this.stats.forget();
+    return this.table.rebuild(this.packets.nowMs, (c) => this.adopt(c));
+  }
+
+  /** Pools of local addresses on this lcore. */
+  laddrUse(): LaddrUse[] {
+    return this.laddrs.stats();
+  }
+
+  // ----- shared with icmp.ts
+
+  /** Counts a packet of connection `c`. */
+  count(c: number, d: number, bytes: number): void {
+    this.table.records.count(c, d, bytes);
+    this.stats.packet(this.table.records.dest(c), d, bytes);
+  }
+
+  /** True for an address and port that local ends of connections have. */
+  isLocalEnd(addr: number, port: number): boolean {
+    return port >= FIRST_PORT && this.saPool.slotOf(addr) >= 0;
+  }
+
+  /**
+   * Passes the frame to the lcore that owns local end `addr`:`port`, unless that is this one or the frame has been passed
+   * on already. Takes ownership when it returns true.
+   */
+  redirect(p: number, addr: number, port: number): boolean {
+    if (this.lcores === 1 || this.packets.isRedirected(p) || !this.isLocalEnd(addr, port)) return false;
+    const owner = ownerOf(port, this.lcores) + 1;
+    if (owner === this.lcore) return false;
+    this.netif.restoreHeader(p);
+    this.packets.redirect(p, owner);
+    return true;
+  }
+
+  // ----- packets
+
+  /** Drops what is for a service or a local address of ours and cannot be handled; the rest goes on. */
+  private refuse(p: number, reason: number): typeof ACCEPT | typeof STOLEN {
+    const daddr = ipv4.dst(this.packets.bytes, this.packets.l3(p));
+    if (!this.services.isVip(daddr) && this.saPool.slotOf(daddr) < 0) return ACCEPT;
+    this.packets.drop(p, reason);
+    return STOLEN;
+  }
+
+  /** A TCP or UDP packet without a connection here. */
+  private unknown(p: number, proto: Proto, l3: number, l4: number): typeof ACCEPT | typeof STOLEN {
+    const { packets } = this;
+    const b = packets.bytes;
+    const daddr = ipv4.dst(b, l3);
+    const dport = b.u16(l4 + 2);
+    const svc = this.services.find(proto.number, daddr, dport);
+    if (svc === undefined) {
+      if (this.redirect(p, daddr, dport)) return STOLEN;
+      if (!this.isLocalEnd(daddr, dport)) return ACCEPT;
+      packets.drop(p, packets.isRedirected(p) ? DROP.REDIRECT_LOOP : DROP.CONN_NO_SYN);
+      return STOLEN;
+    }
+    if (!proto.check(b, l4, packets.end(p))) packets.drop(p, DROP.L4_BAD_HEADER);
+    else if (!proto.opens(b, l4)) packets.drop(p, DROP.CONN_NO_SYN);
+    else {
+      const c = this.open(p, svc, ipv4.src(b, l3), b.u16(l4));
+      if (c !== 0) this.forward(p, c, DIR_IN, proto, l3, l4);
+    }
+    return STOLEN;
+  }
+
+  /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
+  private open(p: number, svc: Svc, caddr: number, cport: number): number {
+    const { packets, table, stats } = this;
+    const i = svc.scheduler.pick(svc.schedState, svc.dests, stats);
+    if (i < 0) {
+      packets.drop(p, this.isOverloaded(svc) ? DROP.SVC_OVERLOAD : DROP.SVC_NO_DEST);
+      return 0;
+    }
+    const dest = svc.dests[i]!;
+    const c = table.alloc(packets.nowMs);
+    if (c === 0) {
+      packets.drop(p, DROP.CONN_FULL);
+      return 0;
+    }
+    const r = table.records;
+    r.setFwd(c, dest.xmit.fwd);
+    r.setDest(c, dest.slot);
+    const rc = this.laddrs.bind(c, dest, caddr, cport);
+    if (rc !== BOUND) {
+      table.release(c);
+      packets.drop(p, rc);
+      return 0;
+    }
+    r.setFlags(c, r.flags(c) | CONN_F_INACTIVE);
+    stats.opened(dest.slot);
+    this.setTimeout(c, svc.proto, STATE_NONE);
+    return c;
+  }
+
+  private isOverloaded(svc: Svc): boolean {
+    for (let i = 0; i < svc.dests.length; i++) if (svc.dests[i]!.weight > 0) return true;
+    return false;
+  }
+
+  /** A checked packet of connection `c`. Takes ownership. */
+  private forward(p: number, c: number, d: number, proto: Proto, l3: number, l4: number): void {
+    const { packets, table } = this;
+    const b = packets.bytes;
+    const r = table.records;
+    const xmit = XMIT_BY_FWD[r.fwd(c)]!;
+    r.setLastSeenMs(c, packets.nowMs);
+    const event = proto.event(b, l4);
+    if (event !== NO_EVENT) {
+      const state = r.state(c);
+      const next = step(proto, d === DIR_OUT ? TABLE_OUT : xmit.tableIn, event, state);
+      if (next !== state) this.enter(c, proto, next);
+    }
+    if (d === DIR_OUT) proto.observe?.(r, c, b, l4, packets.end(p) - l4);
+    this.count(c, d, ipv4.totalLen(b, l3));
+    xmit.send(this.x, p, c, d);
+  }
+
+  // ----- connections
+
+  private enter(c: number, proto: Proto, state: number): void {
+    const r = this.table.records;
+    r.setState(c, state);
+    const inactive = proto.states[state]!.active === undefined ? CONN_F_INACTIVE : 0;
+    const flags = r.flags(c);
+    if ((flags & CONN_F_INACTIVE) !== inactive) {
+      r.setFlags(c, flags ^ CONN_F_INACTIVE);
+      this.stats.moved(r.dest(c), inactive === 0);
+    }
+    this.setTimeout(c, proto.number, state);
+  }
+
+  private setTimeout(c: number, number: number, state: number): void {
+    const dest: Dest | undefined = this.services.destAt(this.table.records.dest(c));
+    const seconds = dest === undefined ? 0 : dest.svc.connTimeout;
+    const ms =
+      seconds > 0 && PROTO_BY_NUMBER[number]!.states[state]!.connTimeout
+        ? seconds * 1000
+        : this.timeouts[number]![state]!;
+    this.table.setTimeout(c, ms, this.packets.nowMs);
+  }
+
+  private expire(c: number): void {
+    const r = this.table.records;
+    PROTO_BY_NUMBER[r.proto(c)]!.expired?.(this.x, c);
+    this.laddrs.release(c);
+    this.stats.closed(r.dest(c), (r.flags(c) & CONN_F_INACTIVE) === 0);
+    this.table.release(c);
+  }
+
+  /** Takes over one record; false when a crash has left it without sense. */
+  private adopt(c: number): boolean {
+    const r = this.table.records;
+    const proto = PROTO_BY_NUMBER[r.proto(c)];
+    const dest = r.dest(c);
+    if (!proto || r.state(c) >= proto.states.length || !XMIT_BY_FWD[r.fwd(c)] || !this.stats.has(dest)) return false;
+    // Adjacencies have been numbered anew.
+    r.u32[(r.dir(c, DIR_IN) + D.adj) >>> 2] = 0;
+    r.u32[(r.dir(c, DIR_OUT) + D.adj) >>> 2] = 0;
+    this.laddrs.adopt(c);
+    this.stats.adopt(dest, (r.flags(c) & CONN_F_INACTIVE) === 0);
+    return true;
+  }
+}

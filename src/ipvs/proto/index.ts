@@ -1,0 +1,24 @@
+/** Registry of transport protocols: a new one is a file here and a line below. */
+import type { Proto } from './table.js';
+import { tcp } from './tcp.js';
+import { udp } from './udp.js';
+
+export const PROTOS: readonly Proto[] = [tcp, udp];
+
+/** By IP protocol number; a lookup on the packet path. */
+export const PROTO_BY_NUMBER: readonly (Proto | undefined)[] = Array.from({ length: 256 }, (_, n) =>
+  PROTOS.find((p) => p.number === n),
+);
+
+/** Milliseconds by state key (`established`, `synRecv`, …); what is absent keeps its default. */
+export type Timeouts = Readonly<Record<string, number>>;
+
+/** Timeouts in force in seconds by state key: what `timeout.get` answers. */
+export function timeoutsInForce(proto: Proto, config: Timeouts = {}): Record<string, number> {
+  return Object.fromEntries(proto.states.map((s) => [s.key, (config[s.key] ?? s.timeout * 1000) / 1000]));
+}
+
+/** Timeouts in milliseconds by IP protocol number, then by state. */
+export function timeoutTables(config: { readonly [P in Proto['name']]?: Timeouts }): (Uint32Array | undefined)[] {
+  return PROTO_BY_NUMBER.map((p) => p && Uint32Array.from(p.states, (s) => config[p.name]?.[s.key] ?? s.timeout * 1000));
+}

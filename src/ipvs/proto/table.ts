@@ -1,0 +1,82 @@
+/**
+ * State machines of transport protocols as data: direction x event x state -> state. Both paths, the
+ * TypeScript stack and the native loop, step the same bytes.
+ */
+import type { Bytes } from '../../core/bytes.js';
+import type { Records } from '../conn/records.js';
+import type { XmitContext } from '../xmit/xmit.js';
+
+/** Which table a packet steps: from the client, from the real server, or a mode that sees one direction only. */
+export const TABLE_IN = 0;
+export const TABLE_OUT = 1;
+export const TABLE_IN_ONLY = 2;
+
+/** A packet that is no event: the state stays. */
+export const NO_EVENT = -1;
+
+/** State of a connection that has seen nothing yet, in every protocol. */
+export const STATE_NONE = 0;
+
+export interface StateInfo {
+  /** Key of its timeout in the configuration and in `timeout.get`. */
+  readonly key: string;
+  /** As `ipvsadm -lnc` prints it. */
+  readonly name: string;
+  /** Default timeout in seconds. */
+  readonly timeout: number;
+  /** Counted in ActiveConn (all other states in InActConn). */
+  readonly active?: true;
+  /** The service's connection timeout replaces this state's timeout. */
+  readonly connTimeout?: true;
+}
+
+/** What the load balancer knows of a transport protocol: one object, one line in the registry. */
+export interface Proto {
+  /** IP protocol number. */
+  readonly number: number;
+  readonly name: 'tcp' | 'udp';
+  /** States by number. */
+  readonly states: readonly StateInfo[];
+  /** Events by number, for people. */
+  readonly events: readonly string[];
+  /** `next[(table * events + event) * states + state]`. */
+  readonly next: Uint8Array;
+  /** Where the checksum stands in the header. */
+  readonly checksumOff: number;
+  /** A checksum of 0 means "none" and is never computed (UDP over IPv4, RFC 768). */
+  readonly optionalChecksum: boolean;
+  /** True when the header at `l4` is whole and consistent within a datagram that ends at `end`. */
+  check(b: Bytes, l4: number, end: number): boolean;
+  /** The event that a checked packet is, or `NO_EVENT`. */
+  event(b: Bytes, l4: number): number;
+  /** True when a packet without a connection may be given a new one. */
+  opens(b: Bytes, l4: number): boolean;
+  /** Notes what a packet of the real server says, `len` bytes from its transport header on. */
+  observe?(r: Records, c: number, b: Bytes, l4: number, len: number): void;
+  /** Called when a connection has expired, before it is released. */
+  expired?(x: XmitContext, c: number): void;
+}
+
+/**
+ * Compiles a table written as in the literature.
+ * @param abbr abbreviations of the states by number
+ * @param rows one line of abbreviations per table and event, tables in the order IN, OUT, IN-ONLY
+ */
+export function compile(abbr: readonly string[], rows: readonly string[]): Uint8Array {
+  const next = new Uint8Array(rows.length * abbr.length);
+  rows.forEach((row, r) => {
+    const cells = row.trim().split(/\s+/);
+    if (cells.length !== abbr.length) throw new RangeError(`row ${r} has ${cells.length} states, not ${abbr.length}`);
+    cells.forEach((cell, s) => {
+      const to = abbr.indexOf(cell);
+      if (to < 0) throw new RangeError(`row ${r}: unknown state ${cell}`);
+      next[r * abbr.length + s] = to;
+    });
+  });
+  return next;
+}
+
+/** The state after `event` (not `NO_EVENT`). Allocates nothing. */
+export function step(proto: Proto, table: number, event: number, state: number): number {
+  return proto.next[(table * proto.events.length + event) * proto.states.length + state]!;
+}

@@ -1,0 +1,45 @@
+/** UDP as the load balancer sees it: every packet is the same event, an answer makes a connection normal. */
+import type { Bytes } from '../../core/bytes.js';
+import { PROTO_UDP } from '../../wire/ipv4.js';
+import * as wire from '../../wire/udp.js';
+import { compile, type Proto } from './table.js';
+
+/** States by number. */
+export const UDP = { NONE: 0, ONEWAY: 1, NORMAL: 2, LAST: 3 } as const;
+
+const CHECKSUM = 6;
+
+export const udp: Proto = {
+  number: PROTO_UDP,
+  name: 'udp',
+  states: [
+    { key: 'none', name: 'UDP_NONE', timeout: 2, connTimeout: true },
+    { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },
+    { key: 'normal', name: 'UDP_NORM', timeout: 300, connTimeout: true },
+    { key: 'last', name: 'UDP_LAST', timeout: 2, connTimeout: true },
+  ],
+  events: ['packet'],
+  next: compile(
+    ['NO', 'ON', 'NM', 'LA'],
+    [
+      /* from the client */ 'ON ON NM LA',
+      /* from the real server */ 'NM NM NM LA',
+      /* from the client, answers go another way */ 'ON ON NM LA',
+    ],
+  ),
+  checksumOff: CHECKSUM,
+  optionalChecksum: true,
+
+  /** The length field may be less than what the datagram holds: the rest is padding (RFC 768). */
+  check(b: Bytes, l4: number, end: number): boolean {
+    return wire.check(b, l4, end - l4);
+  },
+
+  event(): number {
+    return 0;
+  },
+
+  opens(): boolean {
+    return true;
+  },
+};

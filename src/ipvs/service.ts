@@ -1,0 +1,353 @@
+/**
+ * The model of virtual services: services by (protocol, address, port), their real servers and local addresses.
+ * The same code runs in the master (which validates commands with it) and in every lcore (whose
+ * packet path looks services up in it): plain data, no counters, no clock.
+ *
+ * Every operation validates completely before it changes anything.
+ */
+import { DpvsError } from '../core/errors.js';
+import { IntMap } from '../core/intmap.js';
+import { DEST_CAP } from '../core/layout.js';
+import { formatIpv4, isMulticast, isReserved, isThisNetwork, parseIpv4, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.js';
+import { schedulerByName } from './sched/index.js';
+import type { Scheduler } from './sched/scheduler.js';
+import { Slots, type SlotMemory, type SlotUse } from './slots.js';
+import { xmitByName } from './xmit/index.js';
+import type { Xmit } from './xmit/xmit.js';
+
+/** A real server. Objects live on after removal for the connections that still refer to them. */
+export interface Dest {
+  readonly svc: Svc;
+  readonly addr: number;
+  readonly port: number;
+  /** Index of its counters, 1 to DEST_CAP-1. */
+  readonly slot: number;
+  xmit: Xmit;
+  /** 0 = no new connections. */
+  weight: number;
+  /** Connections over all lcores above which it gets no more, 0 = no limit. */
+  maxConn: number;
+  /** Kept and listed; without effect, as in the original. */
+  minConn: number;
+  removed: boolean;
+}
+
+/** An address that Full-NAT connections of a service may come from. */
+export interface Laddr {
+  readonly addr: number;
+  readonly dev: string;
+}
+
+export interface Svc {
+  /** IP protocol number. */
+  readonly proto: number;
+  readonly addr: number;
+  readonly port: number;
+  scheduler: Scheduler;
+  /** The scheduler's own memory of this service. */
+  schedState: unknown;
+  /** Seconds that replace the timeout of established connections, 0 = by state. */
+  connTimeout: number;
+  readonly dests: Dest[];
+  readonly laddrs: Laddr[];
+  /** Where the search for a local address goes on. */
+  nextLaddr: number;
+}
+
+// ----- parameters of the operations, as src/control/schema.ts declares them
+
+export interface SvcKeyParams {
+  proto: 'tcp' | 'udp';
+  addr: string;
+  port: number;
+}
+export interface DestKeyParams {
+  addr: string;
+  port: number;
+}
+interface SvcOptions {
+  scheduler: string;
+  connTimeout: number;
+}
+interface DestOptions {
+  fwd: string;
+  weight: number;
+  maxConn: number;
+  minConn: number;
+}
+type Optional<T> = { [K in keyof T]?: T[K] | undefined };
+
+export interface ServiceOps {
+  'svc.add': { svc: SvcKeyParams } & SvcOptions;
+  'svc.edit': { svc: SvcKeyParams } & Optional<SvcOptions>;
+  'svc.del': { svc: SvcKeyParams };
+  'svc.flush': object;
+  'svc.zero': { svc?: SvcKeyParams | undefined };
+  /** `slot` only in snapshots. */
+  'dest.add': { svc: SvcKeyParams; dest: DestKeyParams; slot?: number | undefined } & DestOptions;
+  'dest.edit': { svc: SvcKeyParams; dest: DestKeyParams } & Optional<DestOptions>;
+  'dest.del': { svc: SvcKeyParams; dest: DestKeyParams };
+  'laddr.add': { svc: SvcKeyParams; addr: string; dev: string };
+  'laddr.del': { svc: SvcKeyParams; addr: string; dev: string };
+  /** Only in snapshots, first: the memory of the slot allocator. */
+  'svc.slots': SlotMemory;
+}
+export type ServiceOp = keyof ServiceOps;
+export type ServiceCommand = { [O in ServiceOp]: { op: O } & ServiceOps[O] }[ServiceOp];
+
+/** What has changed, told after the fact. */
+export interface ServiceListener {
+  destAdded?(dest: Dest, use: SlotUse): void;
+  destRemoved?(dest: Dest): void;
+  /** Zero the counters (not the gauges) of these real servers. */
+  zero?(dests: readonly Dest[]): void;
+}
+
+const NUMBER = { tcp: PROTO_TCP, udp: PROTO_UDP } as const;
+
+const svcText = (k: SvcKeyParams): string => `${k.proto} ${k.addr}:${k.port}`;
+const slotKey = (svc: Svc, addr: number, port: number): string =>
+  `${svc.proto} ${svc.addr}:${svc.port} ${addr}:${port}`;
+
+export class Services {
+  /** Services by index; a hole where one was deleted. */
+  private readonly table: (Svc | undefined)[] = [];
+  private readonly holes: number[] = [];
+  /** (address, protocol and port) -> index in `table`. */
+  private readonly index = new IntMap();
+  /** (address, 0) -> number of services on it. */
+  private readonly vips = new IntMap();
+  private readonly slots: Slots;
+  private readonly bySlot: (Dest | undefined)[] = [];
+  private readonly listeners: ServiceListener[] = [];
+
+  /**
+   * @param lcore whose replica this is (0 = the master's): lcores start their schedulers at different places
+   * @param destCap one more than the largest slot of a real server
+   */
+  constructor(
+    private readonly lcore = 0,
+    destCap: number = DEST_CAP,
+  ) {
+    this.slots = new Slots(destCap);
+  }
+
+  // ----- packet path: these allocate nothing
+
+  /** The service of a destination, or undefined. */
+  find(proto: number, addr: number, port: number): Svc | undefined {
+    const i = this.index.get(addr, (proto << 16) | port);
+    return i < 0 ? undefined : this.table[i];
+  }
+
+  /** True when the address has a service of any protocol and port. */
+  isVip(addr: number): boolean {
+    return this.vips.get(addr, 0) > 0;
+  }
+
+  /** The real server that holds a slot or held it last. */
+  destAt(slot: number): Dest | undefined {
+    return this.bySlot[slot];
+  }
+
+  // ----- control
+
+  /** All services, oldest first by table position. */
+  list(): Svc[] {
+    return this.table.filter((s) => s !== undefined);
+  }
+
+  /** @throws DpvsError INVAL when there is no such service */
+  get(key: SvcKeyParams): Svc {
+    return this.require(key, 'INVAL');
+  }
+
+  listen(l: ServiceListener): void {
+    this.listeners.push(l);
+  }
+
+  /**
+   * Applies one operation.
+   * @throws DpvsError EXIST: service, real server or local address already there; NOTEXIST: real server or local address
+   *   missing; INVAL: service missing, or a bad value; NOSERV: local address for a missing service; NOTSUPP: scheduler
+   *   or forwarding mode that is not there; RESOURCE: no slot. Nothing has changed then.
+   */
+  apply<O extends ServiceOp>(op: O, params: ServiceOps[O]): void {
+    const run = this.ops[op];
+    if (!run) throw new DpvsError('NOTSUPP', `unknown operation '${op}'`);
+    run(params);
+  }
+
+  /** Operations that make an empty replica equal to this one. */
+  snapshot(): ServiceCommand[] {
+    const out: ServiceCommand[] = [{ op: 'svc.slots', ...this.slots.memory() }];
+    for (const s of this.list()) {
+      const svc = keyOf(s);
+      out.push({ op: 'svc.add', svc, scheduler: s.scheduler.name, connTimeout: s.connTimeout });
+      for (const d of s.dests) {
+        const { weight, maxConn, minConn, slot } = d;
+        const dest = { addr: formatIpv4(d.addr), port: d.port };
+        out.push({ op: 'dest.add', svc, dest, fwd: d.xmit.name, weight, maxConn, minConn, slot });
+      }
+      for (const l of s.laddrs) out.push({ op: 'laddr.add', svc, addr: formatIpv4(l.addr), dev: l.dev });
+    }
+    return out;
+  }
+
+  private readonly ops: { [O in ServiceOp]: (p: ServiceOps[O]) => void } = {
+    'svc.add': (p) => this.addSvc(p),
+    'svc.edit': (p) => this.editSvc(p),
+    'svc.del': (p) => this.removeSvc(this.require(p.svc, 'INVAL')),
+    'svc.flush': () => this.list().forEach((s) => this.removeSvc(s)),
+    'svc.zero': (p) => {
+      const dests = p.svc ? this.require(p.svc, 'INVAL').dests : this.list().flatMap((s) => s.dests);
+      for (const l of this.listeners) l.zero?.(dests);
+    },
+    'svc.slots': (p) => this.slots.restore(p),
+    'dest.add': (p) => this.addDest(p),
+    'dest.edit': (p) => this.editDest(p),
+    'dest.del': (p) => {
+      const svc = this.require(p.svc, 'INVAL');
+      this.removeDest(this.requireDest(svc, p.dest));
+      this.rescheduled(svc);
+    },
+    'laddr.add': (p) => this.addLaddr(p),
+    'laddr.del': (p) => {
+      const svc = this.require(p.svc, 'NOSERV');
+      const addr = parseIpv4(p.addr);
+      const i = svc.laddrs.findIndex((l) => l.addr === addr && l.dev === p.dev);
+      if (i < 0)
+        throw new DpvsError('NOTEXIST', `service ${svcText(p.svc)} has no local address ${p.addr} on ${p.dev}`);
+      svc.laddrs.splice(i, 1);
+    },
+  };
+
+  private addSvc(p: ServiceOps['svc.add']): void {
+    const proto = NUMBER[p.svc.proto];
+    const addr = unicast(p.svc.addr, 'virtual address');
+    const { port } = p.svc;
+    if (port === 0) throw new DpvsError('INVAL', `service ${svcText(p.svc)} has port 0`, 'name a port from 1 to 65535');
+    if (this.find(proto, addr, port)) throw new DpvsError('EXIST', `service ${svcText(p.svc)} already exists`);
+    const scheduler = schedulerByName(p.scheduler);
+    const svc: Svc = {
+      proto,
+      addr,
+      port,
+      scheduler,
+      schedState: undefined,
+      connTimeout: p.connTimeout,
+      dests: [],
+      laddrs: [],
+      nextLaddr: 0,
+    };
+    this.rescheduled(svc);
+    const i = this.holes.pop() ?? this.table.length;
+    this.table[i] = svc;
+    this.index.set(addr, (proto << 16) | port, i);
+    this.vips.set(addr, 0, Math.max(this.vips.get(addr, 0), 0) + 1);
+  }
+
+  private editSvc(p: ServiceOps['svc.edit']): void {
+    const svc = this.require(p.svc, 'INVAL');
+    const scheduler = p.scheduler === undefined ? svc.scheduler : schedulerByName(p.scheduler);
+    svc.connTimeout = p.connTimeout ?? svc.connTimeout;
+    if (scheduler === svc.scheduler) return;
+    svc.scheduler = scheduler;
+    svc.schedState = undefined;
+    this.rescheduled(svc);
+  }
+
+  private removeSvc(svc: Svc): void {
+    for (const d of [...svc.dests]) this.removeDest(d);
+    const key = (svc.proto << 16) | svc.port;
+    const i = this.index.get(svc.addr, key);
+    this.index.delete(svc.addr, key);
+    this.table[i] = undefined;
+    this.holes.push(i);
+    const left = this.vips.get(svc.addr, 0) - 1;
+    if (left > 0) this.vips.set(svc.addr, 0, left);
+    else this.vips.delete(svc.addr, 0);
+  }
+
+  private addDest(p: ServiceOps['dest.add']): void {
+    const svc = this.require(p.svc, 'INVAL');
+    const addr = unicast(p.dest.addr, 'address of the real server');
+    const { port } = p.dest;
+    if (port === 0) throw new DpvsError('INVAL', `real server ${p.dest.addr} has port 0`, 'name a port from 1 to 65535');
+    const where = `real server ${p.dest.addr}:${port} of ${svcText(p.svc)}`;
+    if (svc.dests.some((d) => d.addr === addr && d.port === port))
+      throw new DpvsError('EXIST', `${where} already exists`);
+    const xmit = xmitByName(p.fwd);
+    requireLimits(p.maxConn, p.minConn, where);
+    const { slot, use } = this.slots.take(slotKey(svc, addr, port), p.slot);
+    const { weight, maxConn, minConn } = p;
+    const dest: Dest = { svc, addr, port, slot, xmit, weight, maxConn, minConn, removed: false };
+    this.bySlot[slot] = dest;
+    svc.dests.push(dest);
+    this.rescheduled(svc);
+    for (const l of this.listeners) l.destAdded?.(dest, use);
+  }
+
+  private editDest(p: ServiceOps['dest.edit']): void {
+    const svc = this.require(p.svc, 'INVAL');
+    const dest = this.requireDest(svc, p.dest);
+    const xmit = p.fwd === undefined ? dest.xmit : xmitByName(p.fwd);
+    const maxConn = p.maxConn ?? dest.maxConn;
+    const minConn = p.minConn ?? dest.minConn;
+    requireLimits(maxConn, minConn, `real server ${p.dest.addr}:${p.dest.port} of ${svcText(p.svc)}`);
+    Object.assign(dest, { xmit, maxConn, minConn, weight: p.weight ?? dest.weight });
+    this.rescheduled(svc);
+  }
+
+  private removeDest(dest: Dest): void {
+    const { svc } = dest;
+    svc.dests.splice(svc.dests.indexOf(dest), 1);
+    dest.removed = true;
+    this.slots.release(slotKey(svc, dest.addr, dest.port), dest.slot);
+    for (const l of this.listeners) l.destRemoved?.(dest);
+  }
+
+  private addLaddr(p: ServiceOps['laddr.add']): void {
+    const svc = this.require(p.svc, 'NOSERV');
+    const addr = unicast(p.addr, 'local address');
+    if (svc.laddrs.some((l) => l.addr === addr))
+      throw new DpvsError('EXIST', `service ${svcText(p.svc)} already has local address ${p.addr}`);
+    svc.laddrs.push({ addr, dev: p.dev });
+  }
+
+  /** Lets the scheduler see the real servers as they are now. */
+  private rescheduled(svc: Svc): void {
+    svc.schedState = svc.scheduler.state(svc.dests, Math.max(this.lcore - 1, 0), svc.schedState);
+  }
+
+  private require(key: SvcKeyParams, code: 'INVAL' | 'NOSERV'): Svc {
+    const svc = this.find(NUMBER[key.proto], parseIpv4(key.addr), key.port);
+    if (!svc) throw new DpvsError(code, `no service ${svcText(key)}`, 'ipvsadm -ln lists the services');
+    return svc;
+  }
+
+  private requireDest(svc: Svc, key: DestKeyParams): Dest {
+    const addr = parseIpv4(key.addr);
+    const dest = svc.dests.find((d) => d.addr === addr && d.port === key.port);
+    if (!dest)
+      throw new DpvsError('NOTEXIST', `service ${svcText(keyOf(svc))} has no real server ${key.addr}:${key.port}`);
+    return dest;
+  }
+}
+
+/** The key of a service as commands and answers write it. */
+export function keyOf(svc: Svc): SvcKeyParams {
+  return { proto: svc.proto === PROTO_TCP ? 'tcp' : 'udp', addr: formatIpv4(svc.addr), port: svc.port };
+}
+
+function requireLimits(maxConn: number, minConn: number, where: string): void {
+  if (minConn <= maxConn) return;
+  throw new DpvsError('INVAL', `${where}: lower connection threshold ${minConn} is above the upper one, ${maxConn}`);
+}
+
+/** @throws DpvsError INVAL for 0.0.0.0/8, multicast, reserved and broadcast addresses */
+function unicast(text: string, what: string): number {
+  const addr = parseIpv4(text);
+  if (!isThisNetwork(addr) && !isMulticast(addr) && !isReserved(addr)) return addr;
+  throw new DpvsError('INVAL', `${what} ${text} is not a unicast address`);
+}

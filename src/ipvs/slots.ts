@@ -1,0 +1,69 @@
+/**
+ * Slot numbers of real servers: the index of their counters in the DEST_STATS area of every lcore, and what a
+ * connection record remembers of its real server.
+ *
+ * Every replica applies the same commands in the same order and so hands out the same slots; a snapshot carries
+ * this allocator's memory (`svc.slots`), so that a replica filled from one goes on in the same way.
+ *
+ * Connections outlive their real server, hence the rule: a real server that comes back gets the slot that it
+ * had, with the connections that still run; a free slot goes to another one only when all `cap - 1` have been
+ * handed out, the one free for the longest time first.
+ */
+import { DpvsError } from '../core/errors.js';
+
+/** What a snapshot carries: the next slot never used, and [slot, key] of the free ones, oldest first. */
+export interface SlotMemory {
+  next: number;
+  free: [slot: number, key: string][];
+}
+
+/** What the counters of a slot mean to its new holder. */
+export type SlotUse = 'new' | 'revived' | 'replayed';
+
+export class Slots {
+  private next = 1;
+  /** Slot by key of the real server that held it; insertion order is the order of release. */
+  private readonly free = new Map<string, number>();
+
+  /** @param cap one more than the largest slot */
+  constructor(private readonly cap: number) {}
+
+  /**
+   * @param key identity of the real server
+   * @param slot the slot that a snapshot says it has
+   * @throws DpvsError RESOURCE when every slot is in use
+   */
+  take(key: string, slot?: number): { slot: number; use: SlotUse } {
+    if (slot !== undefined) {
+      for (const [k, s] of this.free) if (s === slot) this.free.delete(k);
+      this.next = Math.max(this.next, slot + 1);
+      return { slot, use: 'replayed' };
+    }
+    const own = this.free.get(key);
+    if (own !== undefined) {
+      this.free.delete(key);
+      return { slot: own, use: 'revived' };
+    }
+    if (this.next < this.cap) return { slot: this.next++, use: 'new' };
+    for (const [k, oldest] of this.free) {
+      this.free.delete(k);
+      return { slot: oldest, use: 'new' };
+    }
+    throw new DpvsError('RESOURCE', `all ${this.cap - 1} real server slots are in use`);
+  }
+
+  /** Frees the slot of a removed real server. */
+  release(key: string, slot: number): void {
+    this.free.set(key, slot);
+  }
+
+  memory(): SlotMemory {
+    return { next: this.next, free: [...this.free].map(([key, slot]) => [slot, key]) };
+  }
+
+  /** Takes over what a snapshot carries. */
+  restore(m: SlotMemory): void {
+    this.next = Math.max(this.next, m.next);
+    for (const [slot, key] of m.free) this.free.set(key, slot);
+  }
+}

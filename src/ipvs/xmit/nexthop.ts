@@ -1,0 +1,59 @@
+/**
+ * Where a direction of a connection goes: the adjacency is kept in the record, so that an established packet looks up
+ * neither route nor neighbour. It is found anew when routes, addresses or devices have changed.
+ */
+import { DROP } from '../../core/drops.js';
+import * as icmp from '../../wire/icmp.js';
+import * as ipv4 from '../../wire/ipv4.js';
+import { D } from '../conn/records.js';
+import type { XmitContext } from './xmit.js';
+
+/**
+ * The adjacency for datagram `p`, checked against its TTL and the MTU there.
+ * @param dir byte offset of the direction in the records
+ * @returns 0 when the packet could not go on: it has been dropped, its sender told where that is due
+ */
+export function nextHop(x: XmitContext, p: number, dir: number): number {
+  const { packets, records: r } = x;
+  const b = packets.bytes;
+  const l3 = packets.l3(p);
+  if (x.xmitTtl && ipv4.ttl(b, l3) <= 1) {
+    x.inet.icmpError(p, icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED, 0);
+    packets.drop(p, DROP.IP_TTL);
+    return 0;
+  }
+  let adj = r.u32[(dir + D.adj) >>> 2]!;
+  if (adj === 0 || r.u32[(dir + D.adjGen) >>> 2] !== x.inet.generation >>> 0) {
+    adj = resolve(x, p, dir);
+    if (adj === 0) return 0;
+  }
+  const mtu = r.u32[(dir + D.mtu) >>> 2]!;
+  if (ipv4.totalLen(b, l3) > mtu) {
+    // RFC 792, 1191. We don't fragment, hence the sender is told even without DF.
+    x.inet.icmpError(p, icmp.DEST_UNREACH, icmp.FRAG_NEEDED, mtu);
+    packets.drop(p, DROP.IP_TOO_BIG);
+    return 0;
+  }
+  return adj;
+}
+
+function resolve(x: XmitContext, p: number, dir: number): number {
+  const { inet, records: r } = x;
+  const daddr = r.bytes.u32(dir + D.newDaddr);
+  const route = inet.lookup(daddr);
+  // A real server (or client) on one of our own addresses can't be reached through a device.
+  if (route === undefined || route.local) {
+    x.packets.drop(p, DROP.IP_NO_ROUTE);
+    return 0;
+  }
+  const adj = inet.adjacency(route.ifindex, route.via === 0 ? daddr : route.via);
+  if (adj === 0) {
+    x.packets.drop(p, DROP.NEIGH_TABLE_FULL);
+    return 0;
+  }
+  const mtu = inet.adjMtu(adj);
+  r.u32[(dir + D.adj) >>> 2] = adj;
+  r.u32[(dir + D.adjGen) >>> 2] = inet.generation;
+  r.u32[(dir + D.mtu) >>> 2] = route.mtu !== 0 && route.mtu < mtu ? route.mtu : mtu;
+  return adj;
+}

@@ -1,0 +1,47 @@
+/**
+ * Rewriting of addresses and ports, as written down in a direction of a connection record. Checksums are never computed
+ * over data: what replacing the old fields by the new ones adds (RFC 1624 equation 3) is known when the connection is
+ * made.
+ */
+import type { Bytes } from '../../core/bytes.js';
+import { FLOW_ACTION } from '../../core/layout.js';
+import { addDelta, applyDelta, applyDeltaUdp, delta16, delta32 } from '../../wire/checksum.js';
+import * as ipv4 from '../../wire/ipv4.js';
+import { D, type Records } from '../conn/records.js';
+import type { Proto } from '../proto/table.js';
+
+/** Adds TTL - 1 to an IP checksum delta: the word of TTL and protocol falls by 0x100. */
+const TTL_DELTA = 0xfeff;
+
+/** Writes the tuple that packets of a direction leave with, and the checksum deltas from what it matches. */
+export function setRewrite(r: Records, dir: number, saddr: number, sport: number, daddr: number, dport: number): void {
+  const b = r.bytes;
+  b.setU32(dir + D.newSaddr, saddr);
+  b.setU32(dir + D.newDaddr, daddr);
+  b.setU16(dir + D.newSport, sport);
+  b.setU16(dir + D.newDport, dport);
+  const ip = addDelta(delta32(b.u32(dir + D.saddr), saddr), delta32(b.u32(dir + D.daddr), daddr));
+  const ports = addDelta(delta16(b.u16(dir + D.sport), sport), delta16(b.u16(dir + D.dport), dport));
+  r.u16[(dir + D.ipDelta) >>> 1] = ip;
+  // The addresses are part of the pseudo header of TCP and UDP.
+  r.u16[(dir + D.l4Delta) >>> 1] = addDelta(ip, ports);
+  r.u16[(dir + D.actions) >>> 1] = FLOW_ACTION.REWRITE_SRC | FLOW_ACTION.REWRITE_DST;
+}
+
+/** Rewrites a datagram with a whole transport header in place. */
+export function rewrite(r: Records, dir: number, proto: Proto, b: Bytes, l3: number, l4: number, ttl: boolean): void {
+  const f = r.bytes;
+  let ip = r.u16[(dir + D.ipDelta) >>> 1]!;
+  if (ttl) {
+    ipv4.setTtl(b, l3, ipv4.ttl(b, l3) - 1);
+    ip += TTL_DELTA;
+  }
+  ipv4.setSrc(b, l3, f.u32(dir + D.newSaddr));
+  ipv4.setDst(b, l3, f.u32(dir + D.newDaddr));
+  ipv4.setChecksum(b, l3, applyDelta(ipv4.checksum(b, l3), ip));
+  b.setU16(l4, f.u16(dir + D.newSport));
+  b.setU16(l4 + 2, f.u16(dir + D.newDport));
+  const at = l4 + proto.checksumOff;
+  const delta = r.u16[(dir + D.l4Delta) >>> 1]!;
+  b.setU16(at, proto.optionalChecksum ? applyDeltaUdp(b.u16(at), delta) : applyDelta(b.u16(at), delta));
+}

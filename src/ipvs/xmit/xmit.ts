@@ -1,0 +1,43 @@
+/** What a forwarding mode is. A new one is a file in this folder and a line in `index.ts`. */
+import type { Packets } from '../../core/packet.js';
+import type { Inet } from '../../inet/api.js';
+import type { Records } from '../conn/records.js';
+
+/** What sending needs. */
+export interface XmitContext {
+  readonly packets: Packets;
+  readonly inet: Inet;
+  readonly records: Records;
+  /** Count the hop: TTL - 1, and "time exceeded" when it ends here. */
+  readonly xmitTtl: boolean;
+}
+
+export interface Xmit {
+  /** As commands write it. */
+  readonly name: 'nat' | 'tunnel' | 'dr' | 'fullnat' | 'snat';
+  /** Number in connection records, the original's. */
+  readonly fwd: number;
+  /** Connections leave from a local address and port of the service. */
+  readonly local: boolean;
+  /** State table of packets from the client: TABLE_IN, or TABLE_IN_ONLY where answers go another way. */
+  readonly tableIn: number;
+  /**
+   * Writes the match and the rewrite of both directions of a new connection. A mode that isn't `local` gets the client
+   * as local address. Addresses are IPv4 in host order.
+   */
+  setup(
+    r: Records,
+    c: number,
+    proto: number,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+    laddr: number,
+    lport: number,
+    daddr: number,
+    dport: number,
+  ): void;
+  /** Forwards a packet of connection `c`, direction `d`. Takes ownership; allocates nothing. */
+  send(x: XmitContext, p: number, c: number, d: number): void;
+}
