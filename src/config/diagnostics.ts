@@ -72,7 +72,11 @@ export class ConfigError extends DpvsError {
 
   constructor(diagnostics: readonly Diagnostic[]) {
     const sorted = sortDiagnostics(diagnostics);
-    super('INVAL', formatDiagnostics(sorted), 'correct the configuration and check it with dpvs --check FILE');
+    super(
+      'INVAL',
+      formatDiagnostics(sorted),
+      'correct the configuration and check it with dpvs --check FILE',
+    );
     this.diagnostics = sorted;
   }
 }
@@ -102,7 +106,8 @@ function editDistance(a: string, b: string, limit: number): number {
     for (let j = 1; j <= b.length; j++) {
       const same = a[i - 1] === b[j - 1];
       let d = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + (same ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) d = Math.min(d, before[j - 2]! + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        d = Math.min(d, before[j - 2]! + 1);
       row.push(d);
     }
     before = last;

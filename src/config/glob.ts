@@ -23,12 +23,15 @@ export function glob(pattern: string): string[] {
 }
 
 function toRegExp(part: string): RegExp {
-  const source = part.replace(/\[(!?)([^\]]+)\]|[*?]|[^*?]/g, (m, not: string | undefined, set: string | undefined) => {
-    if (m === '*') return '.*';
-    if (m === '?') return '.';
-    if (set !== undefined) return `[${not ? '^' : ''}${set.replace(/[\\\]^]/g, '\\$&')}]`;
-    return m.replace(/[.+^${}()|[\]\\]/g, '\\$&');
-  });
+  const source = part.replace(
+    /\[(!?)([^\]]+)\]|[*?]|[^*?]/g,
+    (m, not: string | undefined, set: string | undefined) => {
+      if (m === '*') return '.*';
+      if (m === '?') return '.';
+      if (set !== undefined) return `[${not ? '^' : ''}${set.replace(/[\\\]^]/g, '\\$&')}]`;
+      return m.replace(/[.+^${}()|[\]\\]/g, '\\$&');
+    },
+  );
   try {
     return new RegExp(`^${source}$`, 's');
   } catch {

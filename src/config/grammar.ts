@@ -25,9 +25,20 @@ export interface Statement {
   block?: Statement[];
 }
 
+/** Message and hint of each syntax error. */
+const PROBLEMS = {
+  orphan: ['a block without a keyword', "write the keyword in front of the '{'"],
+  stray: ["this '}' closes nothing", "remove it, or look for a '{' missing above"],
+  tooDeep: [`blocks nested deeper than ${MAX_DEPTH}`, 'the rest of the file was not read'],
+  unclosed: ["this '{' is never closed", "add the missing '}'"],
+  quote: ["a quoted word without its closing '\"'", 'quotes end on the line they begin on'],
+  attribute: ["a '<' without its '>'", '<…> is a comment within one line'],
+} as const;
+
+/** Braces in its code must balance, in strings too: that is how peggy finds the end of an action. */
 const GRAMMAR = String.raw`
 {
-  // word(offset, length, text, quoted) makes a word, problem(offset, length, message, hint) notes an error.
+  // word(offset, length, text, quoted) makes a word, problem(offset, length, kind) notes an error.
   const { word, problem, maxDepth } = options;
   let depth = 0;
 }
@@ -39,17 +50,17 @@ Item
   / TooDeep
   / Statement
   / block:Block {
-      problem(block.open, 1, "a block without a keyword", "write the keyword in front of the '{'");
+      problem(block.open, 1, "orphan");
       return { words: [], block: block.items };
     }
 
 Stray = &{ return depth === 0; } "}" {
-    problem(offset(), 1, "this '}' closes nothing", "remove it, or look for a '{' missing above");
+    problem(offset(), 1, "stray");
     return null;
   }
 
 TooDeep = &{ return depth >= maxDepth; } "{" [^]* {
-    problem(offset(), 1, "blocks nested deeper than " + maxDepth, "the rest of the file was not read");
+    problem(offset(), 1, "tooDeep");
     return null;
   }
 
@@ -61,7 +72,7 @@ Line = first:Word rest:(Blank @Word)* Blank { return [first, ...rest]; }
 
 Block = open:Open Space items:(@Item Space)* close:"}"? {
     depth--;
-    if (close === null) problem(open, 1, "this '{' is never closed", "add the missing '}'");
+    if (close === null) problem(open, 1, "unclosed");
     return { open, items: items.filter((i) => i !== null) };
   }
 
@@ -72,7 +83,7 @@ Word = Quoted / Bare
 Quoted
   = '"' text:$[^"\r\n]* '"' { return word(offset(), text.length + 2, text, true); }
   / '"' text:$[^"\r\n]* {
-      problem(offset(), text.length + 1, "a quoted word without its closing '\"'", "quotes end on the line they begin on");
+      problem(offset(), text.length + 1, "quote");
       return word(offset(), text.length + 1, text.trim(), true);
     }
 
@@ -84,7 +95,7 @@ Space = ([ \t\r\v\f\n]+ / Attribute / Comment)*
 Attribute
   = "<" [^>\n]* ">"
   / "<" rest:$[^>\n]* {
-      problem(offset(), rest.trimEnd().length + 1, "a '<' without its '>'", "<…> is a comment within one line");
+      problem(offset(), rest.trimEnd().length + 1, "attribute");
     }
 
 Comment = [!#] [^\n]*
@@ -110,10 +121,11 @@ export function parse(source: SourceFile, problems: Diagnostic[]): Statement[] {
       quoted,
       place: source.place(offset, length),
     }),
-    problem: (offset: number, length: number, message: string, hint: string): void => {
+    problem: (offset: number, length: number, kind: keyof typeof PROBLEMS): void => {
       // White space is looked at twice (is there a block behind it?): one report per place.
       if (reported.has(offset)) return;
       reported.add(offset);
+      const [message, hint] = PROBLEMS[kind];
       problems.push({ severity: 'error', place: source.place(offset, length), message, hint });
     },
   });

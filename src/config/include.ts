@@ -65,7 +65,12 @@ function load(path: string, at: Place | undefined, chain: readonly string[], rea
   return expand(parse(source, reading.problems), source.dir, [...chain, real], reading);
 }
 
-function expand(statements: Statement[], dir: string, chain: readonly string[], reading: Reading): Statement[] {
+function expand(
+  statements: Statement[],
+  dir: string,
+  chain: readonly string[],
+  reading: Reading,
+): Statement[] {
   return statements.flatMap((s) => {
     const [keyword, file, ...more] = s.words;
     if (keyword?.text === 'include' && !keyword.quoted) {
@@ -90,9 +95,15 @@ function misused(s: Statement, file: Word | undefined, more: Word[]): Diagnostic
     return { severity: 'error', place: file?.place ?? place, message: "'include' names no file", hint };
   }
   if (more[0] !== undefined) {
-    return { severity: 'error', place: more[0].place, message: `unexpected '${more[0].text}' after the file name`, hint };
+    return {
+      severity: 'error',
+      place: more[0].place,
+      message: `unexpected '${more[0].text}' after the file name`,
+      hint,
+    };
   }
   if (s.block !== undefined) return { severity: 'error', place, message: "'include' has no block", hint };
-  if (file.text.includes('\0')) return { severity: 'error', place: file.place, message: 'a file name cannot hold NUL' };
+  if (file.text.includes('\0'))
+    return { severity: 'error', place: file.place, message: 'a file name cannot hold NUL' };
   return undefined;
 }

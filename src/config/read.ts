@@ -6,7 +6,16 @@ import { suggest, type Diagnostic, type Place } from './diagnostics.js';
 import type { Statement, Word } from './grammar.js';
 import type { Item } from './items.js';
 import { Origins } from './origins.js';
-import { SCHEMA, defaultBlock, defaultConfig, getField, homesOf, scopeOf, setField, type Key } from './schema.js';
+import {
+  SCHEMA,
+  defaultBlock,
+  defaultConfig,
+  getField,
+  homesOf,
+  scopeOf,
+  setField,
+  type Key,
+} from './schema.js';
 import type { Config } from './types.js';
 import { readValue, type Value } from './values.js';
 
@@ -21,11 +30,13 @@ export interface ReadResult {
 interface Frame {
   key: Key;
   owner: object;
+  /** Levels by which the text is nested deeper than it should be here, for want of a '}'. */
+  extraDepth: number;
 }
 
 export function read(statements: readonly Statement[], problems: Diagnostic[]): ReadResult {
   const reader = new Reader(problems);
-  const top: Frame = { key: SCHEMA, owner: reader.config };
+  const top: Frame = { key: SCHEMA, owner: reader.config, extraDepth: 0 };
   for (const s of statements) reader.statement(s, [top]);
   return reader;
 }
@@ -36,7 +47,7 @@ class Reader implements ReadResult {
   readonly broken = new Set<object>();
   /** Paths that have had their warning about effect. */
   private readonly warned = new Set<string>();
-  /** Levels by which the text is known to be nested too deep for want of a '}'. */
+  /** Missing '}' reported so far: what follows one is misplaced by as many levels, and is no news. */
   private missingBraces = 0;
 
   constructor(private readonly problems: Diagnostic[]) {}
@@ -95,13 +106,17 @@ class Reader implements ReadResult {
 
   private block(key: Key, s: Statement, keyword: Word, words: Word[], frames: readonly Frame[]): void {
     if (words[0] !== undefined) {
-      this.error(frames, words[0].place, `unexpected '${words[0].text}': '${keyword.text}' has no name or value`);
+      this.error(
+        frames,
+        words[0].place,
+        `unexpected '${words[0].text}': '${keyword.text}' has no name or value`,
+      );
     }
     if (s.block === undefined) {
       this.error(frames, keyword.place, `'${keyword.text}' needs a block`, `${keyword.text} { … }`);
       return;
     }
-    const inner = { key, owner: frames.at(-1)!.owner };
+    const inner = { ...frames.at(-1)!, key };
     for (const child of s.block) this.statement(child, [...frames, inner]);
   }
 
@@ -112,7 +127,12 @@ class Reader implements ReadResult {
     if (name === undefined) {
       this.error(frames, keyword.place, `'${keyword.text}' needs a name`, `${keyword.text} NAME { … }`);
     } else if (!named.name.test(name.text)) {
-      this.error(frames, name.place, `'${name.text}' is not a name for a ${keyword.text}`, `a name is ${named.nameHint}`);
+      this.error(
+        frames,
+        name.place,
+        `'${name.text}' is not a name for a ${keyword.text}`,
+        `a name is ${named.nameHint}`,
+      );
     }
     if (extra !== undefined) {
       this.error(frames, extra.place, `unexpected '${extra.text}' after the name of the ${keyword.text}`);
@@ -120,24 +140,20 @@ class Reader implements ReadResult {
     const object = defaultBlock(named, name?.text ?? '');
     const place = name?.place ?? keyword.place;
     this.origins.set(object, '', [place]);
-    const inner = [...frames, { key, owner: object }];
-    for (const child of s.block ?? []) this.statement(child, inner);
-    this.required(key, object, keyword, place, inner);
-    if (named.effect === 'later') this.later(named.path, place, `${keyword.text} ${object.name}`);
-
     const list = getField(parent, named.to) as { name: string }[];
     const twin = list.find((other) => other.name === object.name);
-    if (twin === undefined) {
-      if (name !== undefined) list.push(object);
-      return;
+    if (twin !== undefined) {
+      const first = this.origins.at(twin)!;
+      const hint = `the first stands at ${first.file}:${first.line}:${first.column}`;
+      this.error(frames, place, `${keyword.text} '${object.name}' is defined twice`, hint);
+    } else if (name !== undefined) {
+      list.push(object);
     }
-    const first = this.origins.at(twin)!;
-    this.error(
-      frames,
-      place,
-      `${keyword.text} '${object.name}' is defined twice`,
-      `the first stands at ${first.file}:${first.line}:${first.column}`,
-    );
+    if (named.effect === 'later') this.later(named.path, place, `${keyword.text} ${object.name}`);
+
+    const inner = [...frames, { key, owner: object, extraDepth: frames.at(-1)!.extraDepth }];
+    for (const child of s.block ?? []) this.statement(child, inner);
+    this.required(key, object, keyword, place, inner);
   }
 
   private required(key: Key, object: object, keyword: Word, place: Place, frames: readonly Frame[]): void {
@@ -160,13 +176,18 @@ class Reader implements ReadResult {
         return known !== undefined && known.item === undefined;
       });
       if (home !== -1) {
-        const levels = frames.length - 1 - home;
-        if (levels > this.missingBraces) {
-          this.missingBraces = levels;
+        const extraDepth = frames.at(-1)!.extraDepth + frames.length - 1 - home;
+        if (extraDepth > this.missingBraces) {
+          this.missingBraces = extraDepth;
           const hint = `close the block in front of it with '}'`;
-          this.error(frames, keyword.place, `'${keyword.text}' stands ${where}, where it doesn't belong`, hint);
+          this.error(
+            frames,
+            keyword.place,
+            `'${keyword.text}' stands ${where}, where it doesn't belong`,
+            hint,
+          );
         }
-        this.statement(s, frames.slice(0, home + 1));
+        this.statement(s, [...frames.slice(0, home), { ...frames[home]!, extraDepth }]);
         return;
       }
     }
@@ -186,12 +207,16 @@ class Reader implements ReadResult {
     // Inside a block that has no effect itself, the block's warning is enough.
     const scope = scopeOf(item.path);
     if (item.effect === 'later') {
-      if (!this.warned.has(scope) && scope !== 'netif_defs/bonding NAME') this.later(item.path, keyword.place, item.path);
+      if (!this.warned.has(scope) && scope !== 'netif_defs/bonding NAME')
+        this.later(item.path, keyword.place, item.path);
       return;
     }
     if (this.warned.has(item.path)) return;
     this.warned.add(item.path);
-    const why = item.effect === 'obsolete' ? 'is obsolete and ignored' : 'is accepted for compatibility and has no effect';
+    const why =
+      item.effect === 'obsolete'
+        ? 'is obsolete and ignored'
+        : 'is accepted for compatibility and has no effect';
     this.warning(keyword.place, `${item.path} ${why}`, item.doc);
   }
 

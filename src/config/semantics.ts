@@ -11,7 +11,12 @@ export function checkSemantics(result: ReadResult, problems: Diagnostic[]): void
   const { devices, bondings } = config.netif;
   const { workers } = config;
 
-  const report = (severity: 'error' | 'warning', place: Place | undefined, message: string, hint?: string): void => {
+  const report = (
+    severity: 'error' | 'warning',
+    place: Place | undefined,
+    message: string,
+    hint?: string,
+  ): void => {
     problems.push({
       severity,
       ...(place === undefined ? {} : { place }),
@@ -36,7 +41,13 @@ export function checkSemantics(result: ReadResult, problems: Diagnostic[]): void
       if (key === undefined) continue;
       const first = seen.get(key);
       if (first === undefined) seen.set(key, element);
-      else report('error', origins.at(element, field), message(element, first) + at(origins.at(first, field)), hint);
+      else
+        report(
+          'error',
+          origins.at(element, field),
+          message(element, first) + at(origins.at(first, field)),
+          hint,
+        );
     }
   };
 
@@ -65,7 +76,12 @@ export function checkSemantics(result: ReadResult, problems: Diagnostic[]): void
         const place = origins.at(b, 'slaves', i);
         const other = owner.get(slave);
         if (!devices.some((d) => d.name === slave)) {
-          report('error', place, `bonding '${b.name}' has the slave '${slave}', which is no device`, known(slave, devices));
+          report(
+            'error',
+            place,
+            `bonding '${b.name}' has the slave '${slave}', which is no device`,
+            known(slave, devices),
+          );
         } else if (other !== undefined) {
           report('error', place, `device '${slave}' is a slave of bonding '${other.name}' already`);
         }
@@ -104,7 +120,11 @@ export function checkSemantics(result: ReadResult, problems: Diagnostic[]): void
     }
     for (const w of workers) {
       if (w.type === 'master' && w.ports.length > 0) {
-        report('warning', origins.at(w.ports[0]!), `the master polls no queues: the ports of '${w.name}' are ignored`);
+        report(
+          'warning',
+          origins.at(w.ports[0]!),
+          `the master polls no queues: the ports of '${w.name}' are ignored`,
+        );
       }
       if (w.type === 'kni') {
         report('warning', origins.at(w, 'type'), `the kni worker '${w.name}' is known, but does nothing yet`);
@@ -112,14 +132,28 @@ export function checkSemantics(result: ReadResult, problems: Diagnostic[]): void
       for (const p of w.ports) {
         const bond = bondings.find((b) => b.slaves.includes(p.name));
         if (bond !== undefined) {
-          report('error', origins.at(p), `'${p.name}' is a slave of bonding '${bond.name}'`, `name '${bond.name}' instead`);
+          report(
+            'error',
+            origins.at(p),
+            `'${p.name}' is a slave of bonding '${bond.name}'`,
+            `name '${bond.name}' instead`,
+          );
         } else if (![...devices, ...bondings].some((d) => d.name === p.name)) {
           const hint = known(p.name, [...devices, ...bondings]);
-          report('error', origins.at(p), `worker '${w.name}' names the port '${p.name}', which is no device`, hint);
+          report(
+            'error',
+            origins.at(p),
+            `worker '${w.name}' names the port '${p.name}', which is no device`,
+            hint,
+          );
         }
         for (const [i, id] of p.txQueueIds.slice(1).entries()) {
           if (w.type === 'slave') {
-            report('warning', origins.at(p, 'txQueueIds', i + 1), `transmit queue ${id} is not used: a worker needs one`);
+            report(
+              'warning',
+              origins.at(p, 'txQueueIds', i + 1),
+              `transmit queue ${id} is not used: a worker needs one`,
+            );
           }
         }
       }
@@ -130,7 +164,9 @@ export function checkSemantics(result: ReadResult, problems: Diagnostic[]): void
     const users = workers.filter((w) => w.type !== 'master');
     const slaves = users.filter((w) => w.type === 'slave');
     for (const device of [...devices, ...bondings]) {
-      const uses = users.flatMap((w) => w.ports.filter((p) => p.name === device.name).map((port) => ({ w, port })));
+      const uses = users.flatMap((w) =>
+        w.ports.filter((p) => p.name === device.name).map((port) => ({ w, port })),
+      );
       if (uses.length === 0) continue;
       for (const w of slaves) {
         if (uses.some((u) => u.w === w) || broken.has(w)) continue;
@@ -176,7 +212,12 @@ export function checkSemantics(result: ReadResult, problems: Diagnostic[]): void
     }
     if (owners.size === 0) {
       if (direction === 'rx') {
-        report('error', origins.at(uses[0]!.port), `no worker polls a receive queue of port '${device.name}'`, 'rx_queue_ids 0');
+        report(
+          'error',
+          origins.at(uses[0]!.port),
+          `no worker polls a receive queue of port '${device.name}'`,
+          'rx_queue_ids 0',
+        );
       }
       return;
     }

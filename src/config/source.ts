@@ -28,6 +28,12 @@ export class SourceFile {
     }
     const start = this.lineStarts[low]!;
     const source = this.text.slice(start, this.lineStarts[low + 1] ?? this.text.length).replace(/\r?\n$/, '');
-    return { file: this.name, line: low + 1, column: offset - start + 1, length: Math.max(1, length), source };
+    return {
+      file: this.name,
+      line: low + 1,
+      column: offset - start + 1,
+      length: Math.max(1, length),
+      source,
+    };
   }
 }

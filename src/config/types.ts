@@ -18,7 +18,8 @@ export interface GlobalConfig {
   logLevel?: LogLevel;
   /** Absent = standard error. */
   logFile?: string;
-  logFormat: 'json' | 'pretty';
+  /** Absent = pretty on a terminal, json elsewhere. */
+  logFormat?: 'json' | 'pretty';
   logWithTimestamp: boolean;
   logAsyncMode: boolean;
   logAsyncPoolSize: number;
@@ -172,7 +173,7 @@ export interface SynproxyConfig {
 
 export interface IpvsConfig {
   conn: {
-    /** Connections per lcore, 2^n - 1. */
+    /** Connections of all lcores together, 2^n - 1. */
     poolSize: number;
     poolCache: number;
     initTimeoutS: number;

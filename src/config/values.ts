@@ -18,7 +18,11 @@ export type ValueType =
       /** Words that stand in place of a number and mean themselves. */
       words?: readonly string[];
     }
-  | { kind: 'enum'; words: readonly string[]; /** Any case, and longer words beginning with one of them. */ loose?: true }
+  | {
+      kind: 'enum';
+      words: readonly string[];
+      /** Any case, and longer words beginning with one of them. */ loose?: true;
+    }
   | { kind: 'text'; what: string; pattern: RegExp; example: string }
   /** One or more numbers, or ranges such as `0-3`, without repetition unless `repeats`. */
   | { kind: 'ints'; min: number; max: number; repeats?: true }
@@ -85,7 +89,12 @@ export function readValue(t: ValueType, keyword: Word, words: readonly Word[]): 
   const read = readOne(t, keyword, word);
   if (extra !== undefined) {
     const hint = `'${keyword.text}' takes one value, ${describeType(t)}; quote a value with spaces in it`;
-    read.problems.push({ severity: 'error', place: extra.place, message: `unexpected '${extra.text}'`, hint });
+    read.problems.push({
+      severity: 'error',
+      place: extra.place,
+      message: `unexpected '${extra.text}'`,
+      hint,
+    });
   }
   return read;
 }
@@ -174,7 +183,12 @@ function readSet(t: Extract<ValueType, { kind: 'set' }>, keyword: Word, word: Wo
   const chosen = new Set<string>();
   for (const part of word.text.split('|')) {
     if (!known.includes(part)) {
-      return badWord(keyword, { ...word, text: part }, describeType(t), known);
+      const at = word.quoted ? -1 : word.text.indexOf(part);
+      const place =
+        at === -1 || word.place.length !== word.text.length
+          ? word.place
+          : { ...word.place, column: word.place.column + at, length: Math.max(1, part.length) };
+      return badWord(keyword, { ...word, text: part, place }, describeType(t), known);
     }
     for (const w of Object.hasOwn(t.groups, part) ? t.groups[part]! : [part]) chosen.add(w);
   }
