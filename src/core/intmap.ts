@@ -6,7 +6,8 @@
  * with years of churn probes as little as a fresh one. The hash is seeded (random by default): what an
  * attacker learns on one instance doesn't collide on another.
  *
- * Measured (Node 20, shared 2-core VM), 10 k entries: get 12 ns hit, 12 ns miss; set and delete 40 ns together.
+ * Measured (Node 20, shared 2-core VM), keys at random: get 30 ns with 10 k entries, 110 to 150 ns with 1 M (cache
+ * misses); set and delete together 55 and 210 ns.
  */
 import { DpvsError } from './errors.js';
 

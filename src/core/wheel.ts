@@ -14,8 +14,9 @@
  * Five levels of 64 slots cover 2^30 ticks = 2^32 ms (49 days). An id stands on the level of its distance
  * and moves down at most four times (Varghese and Lauck 1987, scheme 7).
  *
- * Measured (Node 20, shared 2-core VM): re-schedule 30 ns, schedule and cancel 30 ns, expiry of 100 k ids 60 ns each,
- * advance with nothing to do 10 ns, advance by one hour over 10 timers 1 us.
+ * Measured (Node 20, shared 2-core VM, 100 k ids): re-schedule 36 ns, schedule and cancel together 38 ns; an expiry
+ * after 90 s 50 to 70 ns, its scheduling and moves between levels included; advance with nothing to do 20 ns, by one hour over
+ * 10 timers 8 us.
  */
 import { DpvsError } from './errors.js';
 

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { buildSync } from 'esbuild';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Ring } from '../../../src/core/ring.js';
 
@@ -14,7 +14,8 @@ function make(capacity = 64): { ring: Ring; words: Int32Array } {
   return { ring: new Ring(buffer, 0, capacity), words: new Int32Array(buffer) };
 }
 
-const bytes = (len: number, seed = 0): Uint8Array => Uint8Array.from({ length: len }, (_, i) => (i * 7 + seed) & 255);
+const bytes = (len: number, seed = 0): Uint8Array =>
+  Uint8Array.from({ length: len }, (_, i) => (i * 7 + seed) & 255);
 
 describe('ring', () => {
   it('is empty at first and gives back what was pushed, in order', () => {
@@ -82,7 +83,12 @@ describe('ring', () => {
 
   it('carries JSON, of any script, and null', () => {
     const { ring } = make(256);
-    const value = { op: 'svc.add', addr: '192.168.100.100', n: [1, 2.5, null], text: 'h\u00e9 \u4e16 \u{1f600}' };
+    const value = {
+      op: 'svc.add',
+      addr: '192.168.100.100',
+      n: [1, 2.5, null],
+      text: 'h\u00e9 \u4e16 \u{1f600}',
+    };
     expect(ring.sendJson(value)).toBe(true);
     expect(ring.sendJson(null)).toBe(true);
     expect(ring.receiveJson()).toEqual(value);
@@ -102,9 +108,13 @@ describe('ring', () => {
   it('refuses a bad capacity, offset or buffer', () => {
     const buffer = new SharedArrayBuffer(Ring.bytesFor(64) + 64);
     for (const capacity of [0, 32, 63, 100, -64, 64.5, NaN, 2 ** 31])
-      expect(() => Ring.bytesFor(capacity), `capacity ${capacity}`).toThrow(expect.objectContaining({ code: 'INVAL' }));
+      expect(() => Ring.bytesFor(capacity), `capacity ${capacity}`).toThrow(
+        expect.objectContaining({ code: 'INVAL' }),
+      );
     for (const offset of [-4, 2, 0.5, 68, 128, NaN])
-      expect(() => new Ring(buffer, offset, 64), `offset ${offset}`).toThrow(expect.objectContaining({ code: 'INVAL' }));
+      expect(() => new Ring(buffer, offset, 64), `offset ${offset}`).toThrow(
+        expect.objectContaining({ code: 'INVAL' }),
+      );
     expect(() => new Ring(buffer, 64, 64)).not.toThrow();
   });
 
@@ -125,26 +135,31 @@ describe('ring', () => {
       fc.constant({ push: undefined }),
     );
     fc.assert(
-      fc.property(fc.constantFrom(64, 128), fc.nat(64), fc.array(op, { maxLength: 200 }), (capacity, start, ops) => {
-        const { ring, words } = make(capacity);
-        words[HEAD >>> 2] = words[TAIL >>> 2] = -(start & ~3);
-        const model: Uint8Array[] = [];
-        const cost = (b: Uint8Array): number => 4 + Math.ceil(b.length / 4) * 4;
-        const used = (): number => model.reduce((n, b) => n + cost(b), 0);
-        for (const { push } of ops) {
-          if (push === undefined) {
-            expect(ring.pop()).toEqual(model.shift());
-          } else if (cost(push) > capacity) {
-            expect(() => ring.push(push)).toThrow(expect.objectContaining({ code: 'NOROOM' }));
-          } else {
-            const fits = used() + cost(push) <= capacity;
-            expect(ring.push(push)).toBe(fits);
-            if (fits) model.push(push);
+      fc.property(
+        fc.constantFrom(64, 128),
+        fc.nat(64),
+        fc.array(op, { maxLength: 200 }),
+        (capacity, start, ops) => {
+          const { ring, words } = make(capacity);
+          words[HEAD >>> 2] = words[TAIL >>> 2] = -(start & ~3);
+          const model: Uint8Array[] = [];
+          const cost = (b: Uint8Array): number => 4 + Math.ceil(b.length / 4) * 4;
+          const used = (): number => model.reduce((n, b) => n + cost(b), 0);
+          for (const { push } of ops) {
+            if (push === undefined) {
+              expect(ring.pop()).toEqual(model.shift());
+            } else if (cost(push) > capacity) {
+              expect(() => ring.push(push)).toThrow(expect.objectContaining({ code: 'NOROOM' }));
+            } else {
+              const fits = used() + cost(push) <= capacity;
+              expect(ring.push(push)).toBe(fits);
+              if (fits) model.push(push);
+            }
+            expect(ring.used).toBe(used());
+            expect(ring.isEmpty).toBe(model.length === 0);
           }
-          expect(ring.used).toBe(used());
-          expect(ring.isEmpty).toBe(model.length === 0);
-        }
-      }),
+        },
+      ),
       { numRuns: 300 },
     );
   });
@@ -165,7 +180,13 @@ describe('a ring whose memory was overwritten', () => {
   });
 
   it('throws on impossible cursors', () => {
-    for (const [head, tail] of [[0, 68], [0, -4], [0, 2], [2, 6], [4, 0]] as const) {
+    for (const [head, tail] of [
+      [0, 68],
+      [0, -4],
+      [0, 2],
+      [2, 6],
+      [4, 0],
+    ] as const) {
       const { ring, words } = make(64);
       words[HEAD >>> 2] = head;
       words[TAIL >>> 2] = tail;
@@ -176,19 +197,22 @@ describe('a ring whose memory was overwritten', () => {
 
   it('either throws or ends within as many pops as it could hold, whatever was written into it', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), { minLength: 18, maxLength: 18 }), (noise) => {
-        const { ring, words } = make(64);
-        words[HEAD >>> 2] = noise[0]! & ~3;
-        words[TAIL >>> 2] = (noise[0]! & ~3) + (Math.abs(noise[1]!) % 65 & ~3);
-        for (let i = 0; i < 16; i++) words[(DATA >>> 2) + i] = noise[2 + i]! % 24;
-        let pops = 0;
-        try {
-          while (ring.pop() !== undefined) expect(++pops).toBeLessThanOrEqual(16);
-          expect(ring.isEmpty).toBe(true);
-        } catch (e) {
-          expect(e).toMatchObject({ code: 'IO' });
-        }
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), { minLength: 18, maxLength: 18 }),
+        (noise) => {
+          const { ring, words } = make(64);
+          words[HEAD >>> 2] = noise[0]! & ~3;
+          words[TAIL >>> 2] = (noise[0]! & ~3) + ((Math.abs(noise[1]!) % 65) & ~3);
+          for (let i = 0; i < 16; i++) words[(DATA >>> 2) + i] = noise[2 + i]! % 24;
+          let pops = 0;
+          try {
+            while (ring.pop() !== undefined) expect(++pops).toBeLessThanOrEqual(16);
+            expect(ring.isEmpty).toBe(true);
+          } catch (e) {
+            expect(e).toMatchObject({ code: 'IO' });
+          }
+        },
+      ),
       { numRuns: 300 },
     );
   });
@@ -238,7 +262,10 @@ describe('a ring between two threads', () => {
     const buffer = new SharedArrayBuffer(64 + Ring.bytesFor(capacity));
     const run = (role: string): Promise<{ wrong: number }> =>
       new Promise((resolve, reject) => {
-        const worker = new Worker(code, { eval: true, workerData: { buffer, capacity, records: 10_000, role } });
+        const worker = new Worker(code, {
+          eval: true,
+          workerData: { buffer, capacity, records: 10_000, role },
+        });
         worker.once('message', resolve);
         worker.once('error', reject);
       });

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SaPool, ownerOf, portMask } from '../../../src/core/sapool.js';
 
@@ -140,7 +140,9 @@ describe('local ports', () => {
       { lcore: 0, lcores: 1, firstPort: 2000, lastPort: 1999 },
       { lcore: 0, lcores: 1, lastPort: 65536 },
     ])
-      expect(() => new SaPool(bad), JSON.stringify(bad)).toThrow(expect.objectContaining({ code: 'INVAL' }));
+      expect(() => new SaPool(bad), `lcore ${bad.lcore} of ${bad.lcores}`).toThrow(
+        expect.objectContaining({ code: 'INVAL' }),
+      );
   });
 });
 

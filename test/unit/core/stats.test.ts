@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DROP, DROP_REASONS } from '../../../src/core/drops.js';
 import { DEST_CAP, DEST_STATS, LCORE_STATS } from '../../../src/core/layout.js';
@@ -40,9 +40,24 @@ describe('layout of the statistics segment', () => {
     const [port, lcore, dest] = directory.arrays;
     expect(directory.lcores).toEqual(['master', 'lcore-1']);
     expect(directory.drops).toEqual(DROP_REASONS.map((r) => r.name));
-    expect(lcore).toMatchObject({ name: 'lcore', struct: 'LcoreStats', elementSize: LCORE_STATS.size, count: 2 });
-    expect(lcore!.fields).toContainEqual({ name: 'txBytes', kind: 'f64', count: 1, offset: LCORE_STATS.at.txBytes });
-    expect(lcore!.fields).toContainEqual({ name: 'drops', kind: 'f64', count: 128, offset: LCORE_STATS.at.drops });
+    expect(lcore).toMatchObject({
+      name: 'lcore',
+      struct: 'LcoreStats',
+      elementSize: LCORE_STATS.size,
+      count: 2,
+    });
+    expect(lcore!.fields).toContainEqual({
+      name: 'txBytes',
+      kind: 'f64',
+      count: 1,
+      offset: LCORE_STATS.at.txBytes,
+    });
+    expect(lcore!.fields).toContainEqual({
+      name: 'drops',
+      kind: 'f64',
+      count: 128,
+      offset: LCORE_STATS.at.drops,
+    });
     expect(dest!.fields.map((f) => f.name)).toEqual(Object.keys(DEST_STATS.fields));
     expect(port).toMatchObject({ name: 'port', elementSize: 128, count: 32 });
   });
@@ -128,7 +143,8 @@ describe('statistics segment', () => {
     ];
     for (const a of areas) for (let i = 0; i < a.length; i++) a[i] = ++n;
     n = 0;
-    for (const a of areas) for (let i = 0; i < a.length; i++) if (a[i] !== ++n) throw new Error(`counter ${n} is ${a[i]}`);
+    for (const a of areas)
+      for (let i = 0; i < a.length; i++) if (a[i] !== ++n) throw new Error(`counter ${n} is ${a[i]}`);
     expect(new StatsReader(segment.buffer).lcores).toHaveLength(3);
   });
 
@@ -177,7 +193,9 @@ describe('a file that is no sound segment', () => {
     change(copy);
     return copy;
   };
-  const redirected = (change: (directory: { arrays: Record<string, unknown>[]; [k: string]: unknown }) => void): Buffer =>
+  const redirected = (
+    change: (directory: { arrays: Record<string, unknown>[]; [k: string]: unknown }) => void,
+  ): Buffer =>
     damaged((b) => {
       const directory = JSON.parse(b.toString('utf8', 64, 64 + b.readUInt32LE(8)));
       change(directory);
@@ -185,9 +203,13 @@ describe('a file that is no sound segment', () => {
     });
 
   it('an unfinished or foreign one: INVAL', () => {
-    expect(() => new StatsReader(damaged((b) => b.fill(0, 0, 4)))).toThrow(expect.objectContaining({ code: 'INVAL' }));
+    expect(() => new StatsReader(damaged((b) => b.fill(0, 0, 4)))).toThrow(
+      expect.objectContaining({ code: 'INVAL' }),
+    );
     expect(() => new StatsReader(Buffer.alloc(4096, 'x'))).toThrow(/magic 0x78787878/);
-    expect(() => StatsSegment.open(new SharedArrayBuffer(4096))).toThrow(expect.objectContaining({ code: 'INVAL' }));
+    expect(() => StatsSegment.open(new SharedArrayBuffer(4096))).toThrow(
+      expect.objectContaining({ code: 'INVAL' }),
+    );
   });
 
   it('another version: NOTSUPP, with both numbers', () => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DpvsError } from '../../../src/core/errors.js';
 import { TICK_MS, Wheel } from '../../../src/core/wheel.js';
@@ -145,7 +145,8 @@ describe('timing wheel', () => {
     expect(wheel.cancel(7)).toBe(false);
     expect(wheel.isScheduled(7)).toBe(false);
     expect(wheel.size).toBe(0);
-    for (const capacity of [0, -1, 1.5, 2 ** 31]) expect(() => new Wheel(capacity, () => {})).toThrow(DpvsError);
+    for (const capacity of [0, -1, 1.5, 2 ** 31])
+      expect(() => new Wheel(capacity, () => {})).toThrow(DpvsError);
   });
 
   it('maxFires bounds an advance; the rest goes on at the next one', () => {
@@ -217,7 +218,20 @@ const id = fc.nat(CAPACITY - 1);
 /** Distances that reach every level, with the borders between levels. */
 const distance = fc.oneof(
   fc.integer({ min: -50, max: 300 }),
-  fc.constantFrom(0, 252, 256, 260, 16_380, 16_384, 16_388, 2 ** 20, 2 ** 26 - 4, 2 ** 26, 2 ** 32 - 4, 2 ** 32),
+  fc.constantFrom(
+    0,
+    252,
+    256,
+    260,
+    16_380,
+    16_384,
+    16_388,
+    2 ** 20,
+    2 ** 26 - 4,
+    2 ** 26,
+    2 ** 32 - 4,
+    2 ** 32,
+  ),
   fc.double({ min: 0, max: 2 ** 32, noNaN: true }),
   fc.integer({ min: 0, max: 200_000 }),
 );
@@ -235,7 +249,10 @@ const op: fc.Arbitrary<Op> = fc.oneof(
     arbitrary: fc.record({ op: fc.constant('advance' as const), by: distance.map((d) => Math.max(0, d)) }),
   },
 );
-const startMs = fc.oneof(fc.nat(), fc.constantFrom(0, 2 ** 32 - 20, 2 ** 33 - 1000, 2 ** 34 - 1000, 2 ** 42 - 999.5));
+const startMs = fc.oneof(
+  fc.nat(),
+  fc.constantFrom(0, 2 ** 32 - 20, 2 ** 33 - 1000, 2 ** 34 - 1000, 2 ** 42 - 999.5),
+);
 
 const dueTick = (atMs: number): number => Math.ceil(atMs / TICK_MS);
 
@@ -254,7 +271,9 @@ describe('timing wheel, against a naive model', () => {
             expect(wheel.cancel(o.id)).toBe(model.delete(o.id));
           } else {
             now += o.by;
-            const expected = [...model].filter(([, at]) => Math.floor(now / TICK_MS) >= dueTick(at)).map(([i]) => i);
+            const expected = [...model]
+              .filter(([, at]) => Math.floor(now / TICK_MS) >= dueTick(at))
+              .map(([i]) => i);
             expected.forEach((i) => model.delete(i));
             expect(wheel.advance(now)).toBe(expected.length);
             expect(take().sort((a, b) => a - b)).toEqual(expected.sort((a, b) => a - b));
@@ -284,7 +303,9 @@ describe('timing wheel, against a naive model', () => {
             model.set(i, start + d);
           }
           const now = start + by;
-          const expected = [...model].filter(([, at]) => Math.floor(now / TICK_MS) >= dueTick(at)).map(([i]) => i);
+          const expected = [...model]
+            .filter(([, at]) => Math.floor(now / TICK_MS) >= dueTick(at))
+            .map(([i]) => i);
           const fired: number[] = [];
           let calls = 0;
           do {
@@ -309,7 +330,10 @@ describe('timing wheel, against a naive model', () => {
       fc.property(
         fc.array(fc.tuple(id, distance), { maxLength: 30 }),
         fc.array(reaction, { maxLength: 60 }),
-        fc.array(distance.map((d) => Math.max(0, d)), { minLength: 1, maxLength: 20 }),
+        fc.array(
+          distance.map((d) => Math.max(0, d)),
+          { minLength: 1, maxLength: 20 },
+        ),
         (plan, reactions, jumps) => {
           const model = new Map<number, number>();
           /** Scheduled for a time that had been reached, during an advance: for the next one. */
