@@ -29,6 +29,7 @@ export abstract class Program extends Command {
   abstract report(error: Error): number;
 
   override async run(): Promise<void> {
+    this.parsed = true; // oclif warns developers about lines that it did not parse; ours may be empty
     this.status = await this.main();
   }
 
@@ -76,14 +77,14 @@ export abstract class Program extends Command {
 
 /** Runs one program. @returns its exit code */
 export async function runProgram(
-  program: new (argv: string[], config: Config) => Program,
+  program: (argv: string[], config: Config) => Program,
   bin: string,
   argv: string[],
   host: Host,
 ): Promise<number> {
   const pjson = { name: bin, version: host.version, oclif: { bin } };
   const config = await Config.load({ root: host.root, pjson });
-  const command = new program(argv, config);
+  const command = program(argv, config);
   if (host.io) command.io = host.io;
   return command.execute();
 }

@@ -1,5 +1,5 @@
 /** Help texts of `dpip`, made from the declarations. */
-import { usageOf } from '../grammar.js';
+import { usageOf, type Slots } from '../grammar.js';
 import { columns, optionLabel, type OptionSpec } from '../options.js';
 import type { DpipObject } from './command.js';
 
@@ -21,19 +21,28 @@ export function usageLines({ name, verbs }: DpipObject): string[] {
   return verbs.map((v) => `dpip ${name} ${v.name} ${usageOf(v.grammar)}`.trimEnd());
 }
 
-export function objectHelp(object: DpipObject): string {
-  const words = new Map<string, [string, string]>();
-  for (const { grammar } of object.verbs) {
-    if (grammar.subject?.value) words.set(grammar.subject.value, [grammar.subject.value, grammar.subject.doc]);
-    for (const [name, slot] of Object.entries(grammar.words) as [string, { value?: string; doc: string }][]) {
-      if (!words.has(name)) words.set(name, [slot.value === undefined ? name : `${name} ${slot.value}`, slot.doc]);
+/** What may stand on the lines of an object: [as written, meaning]. */
+export function parameters({ verbs }: DpipObject): [string, string][] {
+  const rows = new Map<string, [string, string]>();
+  const add = (key: string, written: string, doc: string): void => {
+    if (!rows.has(key)) rows.set(key, [written, doc]);
+  };
+  for (const { grammar } of verbs) {
+    if (grammar.subject?.value) add(grammar.subject.value, grammar.subject.value, grammar.subject.doc);
+    for (const [name, { value, doc }] of Object.entries(grammar.words as Slots)) {
+      add(name, value === undefined ? name : `${name} ${value}`, doc);
     }
   }
+  return [...rows.values()];
+}
+
+export function objectHelp(object: DpipObject): string {
+  const words = parameters(object);
   return (
     'Usage:\n' +
     usageLines(object).map((line) => `    ${line}\n`).join('') +
     'Commands:\n' +
     columns(object.verbs.map((v) => [v.name, v.doc]), '    ') +
-    (words.size === 0 ? '' : 'Parameters:\n' + columns([...words.values()], '    '))
+    (words.length === 0 ? '' : 'Parameters:\n' + columns(words, '    '))
   );
 }

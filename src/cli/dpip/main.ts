@@ -190,4 +190,5 @@ export function errorText(error: Error): string | undefined {
 }
 
 /** @returns the exit code */
-export const main = (argv: string[], host: Host): Promise<number> => runProgram(Dpip, 'dpip', argv, host);
+export const main = (argv: string[], host: Host): Promise<number> =>
+  runProgram((words, config) => new Dpip(words, config), 'dpip', argv, host);

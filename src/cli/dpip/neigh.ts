@@ -35,7 +35,7 @@ export const neigh: DpipObject = {
     }),
     verb({
       name: 'flush',
-      doc: 'removes the entries that were learnt',
+      doc: 'removes all entries, or those of one device',
       grammar: { words: anyDev },
       request: ({ values }) => request('neigh.flush', compact(values)),
     }),

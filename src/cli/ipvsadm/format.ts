@@ -1,0 +1,130 @@
+/** Listings, in the columns of the original: scripts read them. */
+import type { ConnEntry, DestEntry, LaddrEntry, QueryResults, SvcEntry, SvcKey } from '../../control/results.js';
+import type { Format } from './action.js';
+
+const FORWARD_NAMES: Record<DestEntry['fwd'], string> = {
+  nat: 'Masq',
+  tunnel: 'Tunnel',
+  dr: 'Route',
+  fullnat: 'FullNat',
+  snat: 'SNAT',
+};
+
+/** Left and right aligned columns, as printf's %-Ns and %Ns. */
+const left = (value: string | number, width: number): string => String(value).padEnd(width);
+const right = (value: string | number, width: number): string => String(value).padStart(width);
+
+const TITLE = 'Prot LocalAddress:Port';
+const REMOTE = '  -> RemoteAddress:Port';
+
+const wide = (names: string[]): string => left(TITLE, 33) + names.map((n) => ` ${right(n, 8)}`).join('');
+
+const HEADINGS: Record<Format, string> = {
+  default: `${TITLE} Scheduler Flags\n${REMOTE}           Forward Weight ActiveConn InActConn`,
+  stats: `${wide(['Conns', 'InPkts', 'OutPkts', 'InBytes', 'OutBytes'])}\n${REMOTE}`,
+  rate: `${wide(['CPS', 'InPPS', 'OutPPS', 'InBPS', 'OutBPS'])}\n${REMOTE}`,
+  thresholds: `${left(TITLE, 33)} ${left('Uthreshold', 10)} ${left('Lthreshold', 10)} ${left('ActiveConn', 10)} ${left('InActConn', 10)}\n${REMOTE}`,
+  'persistent-conn': `${left(TITLE, 33)} ${left('Weight', 9)} ${left('PersistConn', 11)} ${left('ActiveConn', 10)} ${left('InActConn', 10)}\n${REMOTE}`,
+};
+
+/** The table of services and real servers. */
+export function formatServices(version: string, services: readonly SvcEntry[], format: Format, exact: boolean): string {
+  const lines = [`IP Virtual Server version ${version} (size=0)`, HEADINGS[format]];
+  for (const s of services) {
+    lines.push(serviceLine(s, format, exact));
+    for (const d of s.dests) lines.push(destLine(d, format, exact));
+  }
+  return lines.join('\n') + '\n';
+}
+
+const key = ({ proto, addr, port }: SvcKey): string => `${left(proto.toUpperCase(), 4)} ${addr}:${port}`;
+
+function serviceLine(s: SvcEntry, format: Format, exact: boolean): string {
+  const name = key(s.svc);
+  if (format === 'stats' || format === 'rate') return left(name, 33) + numbers(s, format, exact);
+  const timeout = s.connTimeout === 0 ? '' : ` conn-timeout ${s.connTimeout}`;
+  return `${name} ${s.scheduler}${timeout}`;
+}
+
+function destLine(d: DestEntry, format: Format, exact: boolean): string {
+  const name = `  -> ${left(`${d.addr}:${d.port}`, 28)}`;
+  const conns = `${left(d.active, 10)} ${left(d.inactive, 10)}`;
+  switch (format) {
+    case 'stats':
+    case 'rate':
+      return name + numbers(d, format, exact);
+    case 'thresholds':
+      return `${name} ${left(d.maxConn, 10)} ${left(d.minConn, 10)} ${conns}`;
+    case 'persistent-conn':
+      return `${name} ${left(d.weight, 9)} ${left(d.persist, 11)} ${conns}`;
+    case 'default': {
+      const flags = [...(d.inhibited ? ['inhibited'] : []), ...(d.overload ? ['overload'] : [])].join(',');
+      const line = `${name} ${left(FORWARD_NAMES[d.fwd], 7)} ${left(d.weight, 6)} ${conns}`;
+      return flags === '' ? line : `${line} ${flags}`;
+    }
+  }
+}
+
+function numbers({ counters: c, rates: r }: SvcEntry | DestEntry, format: 'stats' | 'rate', exact: boolean): string {
+  const values =
+    format === 'stats'
+      ? [c.conns, c.inPackets, c.outPackets, c.inBytes, c.outBytes]
+      : [r.cps, r.inPps, r.outPps, r.inBps, r.outBps];
+  return values.map((v) => largeNumber(Math.round(v), exact)).join('');
+}
+
+/** [up to, divisor, letter]: numbers are shortened so that they fit 8 digits. */
+const SCALE: readonly (readonly [limit: number, divisor: number, letter: string])[] = [
+  [1e9, 1e3, 'K'],
+  [1e11, 1e6, 'M'],
+  [1e14, 1e9, 'G'],
+  [Infinity, 1e12, 'T'],
+];
+
+/** Nine columns; in full and at least one blank in front with `exact`. */
+export function largeNumber(value: number, exact: boolean): string {
+  if (exact) return right(value, Math.max(9, String(value).length + 1));
+  if (value < 1e8) return right(value, 9);
+  const [, divisor, letter] = SCALE.find(([limit]) => value < limit)!;
+  return right(Math.floor(value / divisor), 8) + letter;
+}
+
+const byAddress = (text: string): number => text.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0);
+
+/** By protocol, address, port; real servers by address, port. */
+export function sortServices(services: readonly SvcEntry[]): SvcEntry[] {
+  const order = (a: { addr: string; port: number }, b: { addr: string; port: number }): number =>
+    byAddress(a.addr) - byAddress(b.addr) || a.port - b.port;
+  return services
+    .map((s) => ({ ...s, dests: [...s.dests].sort(order) }))
+    .sort((a, b) => a.svc.proto.localeCompare(b.svc.proto) || order(a.svc, b.svc));
+}
+
+/** `[lcore]proto timeout state client service local real-server` */
+export function formatConnection(c: ConnEntry): string {
+  return (
+    `[${c.lcore}]${left(c.proto, 3)} ${left(`${c.timeout}s`, 6)} ${left(c.state, 11)} ` +
+    `${left(`${c.client}:${c.clientPort}`, 18)} ${left(`${c.vaddr}:${c.vport}`, 18)} ` +
+    `${left(`${c.laddr}:${c.lport}`, 18)} ${c.daddr}:${c.dport}\n`
+  );
+}
+
+export function formatLaddrs(entries: readonly LaddrEntry[]): string {
+  const row = (...cells: [string, string, string, string | number, string | number]): string =>
+    cells.map((c, i) => left(c, [20, 8, 20, 10, 10][i]!)).join(' ');
+  const lines = [row('VIP:VPORT', 'TOTAL', 'SNAT_IP', 'CONFLICTS', 'CONNS')];
+  for (const { svc, laddrs } of entries) {
+    lines.push(`${left(`${svc.addr}:${svc.port}`, 20)} ${left(laddrs.length, 8)} `);
+    for (const l of laddrs) lines.push(row('', '', l.addr, l.conflicts, l.conns));
+  }
+  return lines.join('\n') + '\n';
+}
+
+/** `field` of the TCP and UDP tables, in seconds; the three that the original knows. */
+export function formatTimeouts({ tcp, udp }: QueryResults['timeout.get']): string {
+  const of = (table: Record<string, number>, ...names: string[]): number =>
+    names.map((n) => table[n]).find((v) => v !== undefined) ?? 0;
+  const established = of(tcp, 'established', 'ESTABLISHED');
+  const finWait = of(tcp, 'finWait', 'fin_wait', 'FIN_WAIT');
+  return `Timeout (tcp tcpfin udp): ${established} ${finWait} ${of(udp, 'normal', 'NORMAL')}\n`;
+}

@@ -1,0 +1,47 @@
+/** Help text of `ipvsadm`, made from the tables. */
+import { columns, optionLabel } from '../options.js';
+import { COMMANDS, OPTIONS, type IpvsCommand } from './options.js';
+
+/** `-t HOST:PORT|-u HOST:PORT` */
+function part(name: string): string {
+  const members = OPTIONS.filter((o) => !o.later && (o.group ?? o.name) === name);
+  return members
+    .map((o) => (o.chars ? `-${o.chars[0]}` : `--${o.name}`) + (o.value === undefined ? '' : ` ${o.value}`))
+    .join('|');
+}
+
+/** `ipvsadm -A -t HOST:PORT|-u HOST:PORT [-s NAME] [--conn-timeout SEC]` */
+export function usageLine({ name, chars, needs = [], allows = [] }: IpvsCommand): string {
+  const command = chars ? [...chars].map((c) => `-${c}`).join('|') : `--${name}`;
+  return ['ipvsadm', command, ...needs.map(part), ...allows.map((a) => `[${part(a)}]`)].join(' ');
+}
+
+export function help(version: string): string {
+  const commands = COMMANDS.filter((c) => !c.later);
+  const row = (o: (typeof OPTIONS)[number]): [string, string] => [optionLabel(o), o.doc];
+  const later = [...COMMANDS, ...OPTIONS].filter((o) => o.later).map((o) => `--${o.name}`);
+  return (
+    `ipvsadm of dpvs ${version}\n` +
+    'Usage:\n' +
+    commands.map((c) => `  ${usageLine(c)}\n`).join('') +
+    'Commands (the first argument; none is the same as --list):\n' +
+    columns(commands.map(row)) +
+    'Options:\n' +
+    columns(OPTIONS.filter((o) => !o.later).map(row)) +
+    'Not supported yet:\n' +
+    wrap(later, 100)
+  );
+}
+
+function wrap(words: string[], width: number): string {
+  let line = ' ';
+  let text = '';
+  for (const word of words) {
+    if (line.length + word.length + 1 > width) {
+      text += `${line}\n`;
+      line = ' ';
+    }
+    line += ` ${word}`;
+  }
+  return `${text}${line}\n`;
+}

@@ -1,0 +1,170 @@
+/** `ipvsadm`: virtual services, real servers, local addresses, connections. */
+import type { ControlClient, Input } from '../../control/client.js';
+import type { CommandName } from '../../control/schema.js';
+import { DpvsError, ERRORS } from '../../core/errors.js';
+import { OptionError, UsageError } from '../errors.js';
+import { Program, runProgram, type Host } from '../program.js';
+import { actionOf, type Action, type Request } from './action.js';
+import { checkLine, EXIT_TRY_HELP, EXIT_USAGE } from './check.js';
+import { formatConnection, formatLaddrs, formatServices, formatTimeouts, sortServices } from './format.js';
+import { help } from './help.js';
+import { ALL } from './options.js';
+import { restoreLines, saveLines } from './save.js';
+
+class Ipvsadm extends Program {
+  /** The request under way, for the words of its error. */
+  private method: CommandName | undefined;
+
+  async main(): Promise<number> {
+    const action = await this.action(this.argv.length === 0 ? ['--list'] : this.argv);
+    switch (action.kind) {
+      case 'help':
+        this.io.out(help(this.config.version));
+        return 0;
+      case 'version':
+        this.io.out(`ipvsadm v1.27 2008/5/15 (compiled with popt and IPVS v${this.config.version})\n`);
+        return 0;
+      case 'restore':
+        return this.restore(await this.io.stdin());
+      case 'request':
+        await this.send(action);
+        return 0;
+      default:
+        await this.show(action, await this.daemon());
+        return 0;
+    }
+  }
+
+  report(error: Error): number {
+    if (error instanceof OptionError) {
+      this.io.err(`${error.message}\nTry \`ipvsadm -h' or 'ipvsadm --help' for more information.\n`);
+      return EXIT_TRY_HELP;
+    }
+    if (error instanceof UsageError) {
+      this.io.err(`${error.message}\n`);
+      return error.exit ?? EXIT_USAGE;
+    }
+    if (error instanceof DpvsError) {
+      this.io.err(serverError(error, this.method));
+      return error.errno & 0xff;
+    }
+    return this.internal(error);
+  }
+
+  private async action(argv: string[]): Promise<Action> {
+    return actionOf(checkLine(await this.tokens(ALL, argv)));
+  }
+
+  private async send(request: Request): Promise<void> {
+    this.method = request.method;
+    const client = await this.daemon();
+    await client.call(request.method, request.params as Input<typeof request.method>);
+  }
+
+  private async show(
+    action: Exclude<Action, { kind: 'request' | 'restore' | 'help' | 'version' }>,
+    client: ControlClient,
+  ): Promise<void> {
+    const print = <T>(value: T, json: boolean, text: (value: T) => string): void =>
+      this.io.out(json ? `${JSON.stringify(value, null, 2)}\n` : text(value));
+    switch (action.kind) {
+      case 'list': {
+        const { svc, format, exact, sort, json } = action;
+        const [info, found] = await Promise.all([
+          client.call('info', {}),
+          client.call('svc.list', svc === undefined ? {} : { svc }),
+        ]);
+        const services = sort ? sortServices(found) : found;
+        return print(services, json, () => formatServices(info.version, services, format, exact));
+      }
+      case 'connections':
+        return this.connections(client, action.json);
+      case 'timeouts':
+        return print(await client.call('timeout.get', {}), action.json, formatTimeouts);
+      case 'laddrs': {
+        const { svc, json } = action;
+        return print(await client.call('laddr.list', svc === undefined ? {} : { svc }), json, formatLaddrs);
+      }
+      case 'save': {
+        const [services, laddrs] = await Promise.all([client.call('svc.list', {}), client.call('laddr.list', {})]);
+        this.io.out(saveLines(sortServices(services), laddrs).map((line) => `${line}\n`).join(''));
+      }
+    }
+  }
+
+  /** Prints page by page: the table may be huge. */
+  private async connections(client: ControlClient, json: boolean): Promise<void> {
+    let cursor: string | undefined;
+    let first = true;
+    if (json) this.io.out('[');
+    do {
+      const page = await client.call('conn.list', cursor === undefined ? {} : { cursor });
+      cursor = page.cursor;
+      if (json) {
+        for (const conn of page.conns) {
+          this.io.out(`${first ? '' : ','}\n  ${JSON.stringify(conn)}`);
+          first = false;
+        }
+      } else {
+        this.io.out(page.conns.map(formatConnection).join(''));
+      }
+    } while (cursor !== undefined);
+    if (json) this.io.out(first ? ']\n' : '\n]\n');
+  }
+
+  /** Checks every line before the first is applied; stops at the first that the daemon refuses. */
+  private async restore(text: string): Promise<number> {
+    const requests: { line: number; request: Request }[] = [];
+    const errors: { line: number; error: Error }[] = [];
+    for (const { line, words } of restoreLines(text)) {
+      try {
+        const action = await this.action(words);
+        if (action.kind !== 'request') throw new UsageError(`'${words.join(' ')}' changes nothing`, EXIT_USAGE);
+        requests.push({ line, request: action });
+      } catch (error) {
+        errors.push({ line, error: error as Error });
+      }
+    }
+    for (const { line, error } of errors) this.io.err(`line ${line}: ${error.message}\n`);
+    if (errors.length > 0) return EXIT_USAGE;
+    for (const { line, request } of requests) {
+      try {
+        await this.send(request);
+      } catch (error) {
+        if (error instanceof DpvsError) this.io.err(`line ${line}: `);
+        throw error;
+      }
+    }
+    return 0;
+  }
+}
+
+/** The original's text for an error; scripts compare it. Then what the daemon says about it. */
+export function serverError(error: DpvsError, method: CommandName | undefined): string {
+  const detail = [error.message, ...(error.hint === undefined ? [] : [error.hint])];
+  return [ipvsText(error, method), ...detail.map((d) => `  ${d}`)].map((line) => `${line}\n`).join('');
+}
+
+function ipvsText({ code }: DpvsError, method: CommandName = 'svc.zero'): string {
+  const what = method.startsWith('dest.') ? 'destination' : 'service';
+  switch (code) {
+    case 'EXIST':
+      return method.startsWith('laddr.') ? 'Local address already exists' : `${upper(what)} already exists`;
+    case 'NOTEXIST':
+      return method.startsWith('laddr.') ? 'No such local address' : `No such ${what}`;
+    case 'NOSERV':
+      return 'No such service';
+    case 'NOMEM':
+      return 'Memory allocation problem';
+    case 'INVAL':
+      return 'Invalid operation.  Possibly wrong module version, address not unicast, ...';
+    default:
+      return ERRORS[code].text;
+  }
+}
+
+const upper = (word: string): string => word[0]!.toUpperCase() + word.slice(1);
+
+/** @returns the exit code */
+export const main = (argv: string[], host: Host): Promise<number> =>
+  runProgram((words, config) => new Ipvsadm(words, config), 'ipvsadm', argv, host);
