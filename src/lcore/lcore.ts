@@ -9,6 +9,8 @@ import { DEST_CAP, DEST_STATS, LCORE_BLOCK } from '../core/layout.js';
 import type { Native } from '../core/native.js';
 import { Packets } from '../core/packet.js';
 import type { Ring } from '../core/ring.js';
+import { SaPool } from '../core/sapool.js';
+import type { Addresses } from '../inet/address.js';
 import { InetStack } from '../inet/inet.js';
 import { flowIndex } from '../ipvs/conn/flow-index.js';
 import { Ipvs } from '../ipvs/ipvs.js';
@@ -73,14 +75,20 @@ export class Lcore {
       config,
     });
     this.inet.neigh.onLearn((ifindex, addr, mac) => this.tellPeers({ t: 'neigh', ifindex, addr, mac }));
+    const destStats = (offset: number): Float64Array =>
+      new Float64Array(task.stats.buffer, offset, (DEST_STATS.size >>> 3) * DEST_CAP);
+    const saPool = new SaPool({ lcore: id - 1, lcores: task.lcores, poolHashSize: config.poolHashSize });
+    keepPools(saPool, this.replica.inet.addresses);
     this.ipvs = new Ipvs({
       packets: this.packets,
       netif: this.netif,
       inet: this.inet,
       services: this.replica.services,
+      saPool,
       index: flowIndex(native, id),
       conns: task.conns,
-      destStats: new Float64Array(task.stats.buffer, task.stats.destOffset, (DEST_STATS.size >>> 3) * DEST_CAP),
+      destStats: destStats(task.stats.destOffset),
+      peerDestStats: task.stats.peerDestOffsets.map(destStats),
       lcore: id,
       lcores: task.lcores,
       config,
@@ -178,4 +186,20 @@ export class Lcore {
       this.mesh.wake(id);
     }
   }
+}
+
+/** An address flagged `sapool` has a pool of local ports as long as it has the flag. */
+function keepPools(pool: SaPool, addresses: Addresses): void {
+  const remove = (addr: number): void => {
+    const slot = pool.slotOf(addr);
+    if (slot >= 0) pool.remove(slot);
+  };
+  addresses.listen({
+    added: (ifa) => void (ifa.sapool && pool.add(ifa.addr)),
+    changed: (ifa, before) => {
+      if (ifa.sapool && !before.sapool) pool.add(ifa.addr);
+      else if (!ifa.sapool && before.sapool) remove(ifa.addr);
+    },
+    removed: (ifa) => void (ifa.sapool && remove(ifa.addr)),
+  });
 }

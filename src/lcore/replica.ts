@@ -11,11 +11,15 @@ import type { DeviceSpec } from '../netif/device.js';
 const isService = (op: string): op is ServiceOp => /^(svc|dest|laddr)\./.test(op);
 
 export class Replica {
-  readonly inet = new InetModels();
+  readonly inet: InetModels;
   readonly services: Services;
 
-  /** @param lcore whose copy this is; 0 = the master's */
-  constructor(devices: DeviceSpec[], lcore = 0) {
+  /**
+   * @param lcore whose copy this is; 0 = the master's
+   * @param clock for the lifetime of addresses; only the master has one, and ends them by command
+   */
+  constructor(devices: DeviceSpec[], lcore = 0, clock?: () => number) {
+    this.inet = new InetModels(clock);
     for (const d of devices) this.inet.devices.add(d);
     this.services = new Services(lcore);
   }

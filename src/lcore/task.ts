@@ -28,7 +28,8 @@ export interface LcoreTask {
   mesh: { buffer: SharedArrayBuffer; members: number };
   pool: { arena: SharedArrayBuffer; bufferOffset: number };
   block: SharedArrayBuffer;
-  stats: { buffer: SharedArrayBuffer; offset: number; destOffset: number };
+  /** Statistics segment; where this lcore's counters stand, and its peers' destination counters. */
+  stats: { buffer: SharedArrayBuffer; offset: number; destOffset: number; peerDestOffsets: number[] };
   conns: SharedArrayBuffer;
   adjacencies: SharedArrayBuffer;
   devices: DeviceSpec[];

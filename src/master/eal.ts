@@ -26,10 +26,16 @@ export function freeHugepageBytes(): number {
 
 export interface EalOptions {
   pktpoolSize: number;
+  /** auto: hugepages when enough are free; on: refuse to start without; off: never. */
+  hugepages: 'auto' | 'on' | 'off';
+  /** Memory for EAL in MiB, 0 = enough for the pool. */
+  memoryMb: number;
   cpus: number[];
   /** EAL arguments of the user, behind `--` on the command line. */
   userArgs: string[];
 }
+
+const needed = (o: EalOptions): number => Math.max(o.memoryMb * 2 ** 20, ealMemoryFor(o.pktpoolSize));
 
 /** The argument vector for rte_eal_init, and whether hugepages are used. */
 export function ealArgs(o: EalOptions, hugeFree: number): { args: string[]; huge: boolean } {
@@ -39,8 +45,9 @@ export function ealArgs(o: EalOptions, hugeFree: number): { args: string[]; huge
   if (!has('-l', '-c', '--lcores')) args.push('--lcores', `0@(${o.cpus.join(',')})`);
   if (!has('--iova-mode')) args.push('--iova-mode=va');
   if (!has('--no-telemetry', '--telemetry')) args.push('--no-telemetry');
-  const need = ealMemoryFor(o.pktpoolSize);
-  const huge = !has('--no-huge') && (has('--socket-mem', '--huge-dir', '-m') || hugeFree >= need);
+  const need = needed(o);
+  const forced = o.hugepages === 'on' || has('--socket-mem', '--huge-dir', '-m');
+  const huge = o.hugepages !== 'off' && !has('--no-huge') && (forced || hugeFree >= need);
   if (huge) {
     if (!has('--in-memory', '--file-prefix')) args.push('--in-memory');
   } else {
@@ -56,11 +63,11 @@ export function ealArgs(o: EalOptions, hugeFree: number): { args: string[]; huge
 export function startEal(native: Native, o: EalOptions, log: Log): void {
   const free = freeHugepageBytes();
   const { args, huge } = ealArgs(o, free);
-  if (!huge && !o.userArgs.includes('--no-huge')) {
+  if (!huge && o.hugepages === 'auto' && !o.userArgs.includes('--no-huge')) {
     const mb = (n: number): string => `${Math.ceil(n / (1 << 20))} MB`;
     log.warn(
-      `running without hugepages: ${mb(free)} free, ${mb(ealMemoryFor(o.pktpoolSize))} needed. Slower (about half). ` +
-        `To use them: echo ${Math.ceil(ealMemoryFor(o.pktpoolSize) / (2 << 20))} > /proc/sys/vm/nr_hugepages` +
+      `running without hugepages: ${mb(free)} free, ${mb(needed(o))} needed. Slower (about half). ` +
+        `To use them: echo ${Math.ceil(needed(o) / (2 << 20))} > /proc/sys/vm/nr_hugepages` +
         (existsSync('/mnt/huge') ? '' : '; mkdir -p /mnt/huge; mount -t hugetlbfs nodev /mnt/huge'),
     );
   }

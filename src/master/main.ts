@@ -110,7 +110,9 @@ async function boot(
   undo.push(() => removePidFile(pidFile));
 
   const native = loadNative();
-  startEal(native, { pktpoolSize: config.netif.pktpoolSize, cpus: native.allowedCpus(), userArgs: o.ealArgs }, log);
+  const { pktpoolSize } = config.netif;
+  const { hugepages, memoryMb } = config.global;
+  startEal(native, { pktpoolSize, hugepages, memoryMb, cpus: native.allowedCpus(), userArgs: o.ealArgs }, log);
   undo.push(() => native.ealCleanup());
 
   const facts = attachPorts(native, config);
@@ -157,7 +159,12 @@ async function boot(
       mesh: { buffer: mesh.buffer, members: n + 1 },
       pool: { arena: pool.arena, bufferOffset: pool.bufferOffset },
       block,
-      stats: { buffer: segment.buffer, offset: segment.lcoreOffset(l.id), destOffset: segment.destOffset(l.id) },
+      stats: {
+        buffer: segment.buffer,
+        offset: segment.lcoreOffset(l.id),
+        destOffset: segment.destOffset(l.id),
+        peerDestOffsets: plan.lcores.filter((peer) => peer.id !== l.id).map((peer) => segment.destOffset(peer.id)),
+      },
       conns,
       adjacencies,
       devices,
@@ -165,7 +172,7 @@ async function boot(
     };
   });
 
-  const replica = new Replica(devices);
+  const replica = new Replica(devices, 0, Date.now);
   const lcores = new Lcores({ native, log, mesh, tasks, snapshot: () => replica.snapshot() });
   undo.push(() => lcores.stop());
   await lcores.start();
@@ -174,6 +181,12 @@ async function boot(
   undo.push(() => rates.stop());
   const queries = new Queries({ native, replica, lcores, ports, rates, segment, plan, tasks, statsFile, config });
   const controller = new Controller(replica, lcores, ports, queries, log, process.env.DPVS_DEBUG === '1');
+  const lifetimes = setInterval(() => {
+    for (const p of replica.inet.addresses.expired(Date.now())) {
+      controller.execute({ op: 'addr.del', ...p }).catch((e: unknown) => log.error({ err: e }, 'address lifetime'));
+    }
+  }, 1000);
+  undo.push(() => clearInterval(lifetimes));
   const server = await ControlServer.listen({
     path: ipcFile,
     handle: (method, params) => controller.handle(method, params),

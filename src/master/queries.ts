@@ -5,6 +5,7 @@
 import type { QueryName, QueryParams } from '../control/schema.js';
 import type {
   Addr,
+  ConnEntry,
   ConnPage,
   DropEntry,
   LaddrEntry,
@@ -17,10 +18,10 @@ import type {
 import type { Config, Plan } from '../config/types.js';
 import { DROP_REASONS } from '../core/drops.js';
 import { DpvsError } from '../core/errors.js';
-import { DROP_CAP, LCORE_STATS } from '../core/layout.js';
+import { DROP_CAP, LCORE_BLOCK, LCORE_STATS } from '../core/layout.js';
 import type { Native, PortInfo } from '../core/native.js';
 import type { StatsSegment } from '../core/stats.js';
-import { readConns } from '../ipvs/conn/read.js';
+import { connsByLaddr, readConns, remainingMs, type ConnView } from '../ipvs/conn/read.js';
 import { SCHEDULERS } from '../ipvs/sched/index.js';
 import { keyOf, type SvcKeyParams, type Svc } from '../ipvs/service.js';
 import type { LaddrUse } from '../ipvs/laddr.js';
@@ -63,6 +64,22 @@ const infoFields = (i: PortInfo): Record<string, string | number> => ({
   tx_offloads: i.txOffloads.join(' ') || 'none',
   rx_desc: `${i.rxDesc.min}..${i.rxDesc.max} align ${i.rxDesc.align}`,
   tx_desc: `${i.txDesc.min}..${i.txDesc.max} align ${i.txDesc.align}`,
+});
+
+const connEntry = (v: ConnView, lcore: number, nowMs: number): ConnEntry => ({
+  lcore,
+  proto: v.proto,
+  timeout: v.timeoutMs / 1000,
+  remaining: Math.ceil(remainingMs(v, nowMs) / 1000),
+  state: v.state,
+  client: formatIpv4(v.caddr),
+  clientPort: v.cport,
+  vaddr: formatIpv4(v.vaddr),
+  vport: v.vport,
+  laddr: formatIpv4(v.laddr),
+  lport: v.lport,
+  daddr: formatIpv4(v.daddr),
+  dport: v.dport,
 });
 
 export class Queries {
@@ -245,17 +262,19 @@ export class Queries {
     };
   }
 
-  private async laddrs(key: SvcKeyParams | undefined): Promise<LaddrEntry[]> {
-    const svcs = this.svcs(key);
-    const pools = await this.pools();
-    return svcs.map((s) => ({
-      svc: keyOf(s),
-      laddrs: s.laddrs.map((l) => {
-        const addr = formatIpv4(l.addr);
-        const conns = pools.reduce((n, p) => n + (p.uses.find((u) => u.addr === addr)?.used ?? 0), 0);
-        return { addr, dev: l.dev, conns, conflicts: 0 };
-      }),
-    }));
+  private laddrs(key: SvcKeyParams | undefined): LaddrEntry[] {
+    return this.svcs(key).map((s) => {
+      const counts = this.o.tasks.map((t) => connsByLaddr(t.conns, s));
+      return {
+        svc: keyOf(s),
+        laddrs: s.laddrs.map((l) => ({
+          addr: formatIpv4(l.addr),
+          dev: l.dev,
+          conns: counts.reduce((n, c) => n + (c.get(l.addr) ?? 0), 0),
+          conflicts: 0,
+        })),
+      };
+    });
   }
 
   /** A page of the connection tables; the cursor is `lcore:record`. */
@@ -263,12 +282,18 @@ export class Queries {
     const { tasks } = this.o;
     const [lcore = 1, from = 1] = (p.cursor ?? '1:1').split(':').map(Number);
     if (!Number.isInteger(lcore) || !Number.isInteger(from)) throw new DpvsError('INVAL', `bad cursor '${p.cursor}'`);
-    const conns: ConnPage['conns'] = [];
+    const filter = p.svc === undefined ? undefined : this.o.replica.services.get(p.svc);
+    const conns: ConnEntry[] = [];
     for (let t = lcore, index = from; t <= tasks.length; t++, index = 1) {
-      const page = readConns(tasks[t - 1]!, index, p.limit - conns.length, this.o.config.ipvs, p.svc);
-      conns.push(...page.conns);
-      if (page.next !== 0) return { conns, cursor: `${t}:${page.next}` };
-      if (conns.length >= p.limit && t < tasks.length) return { conns, cursor: `${t + 1}:1` };
+      const task = tasks[t - 1];
+      if (task === undefined) break;
+      const nowMs = new Float64Array(task.block, LCORE_BLOCK.at.nowMs, 1)[0]!;
+      const page = readConns(task.conns, index, p.limit - conns.length, filter);
+      for (const v of page.conns) conns.push(connEntry(v, t, nowMs));
+      if (conns.length >= p.limit) {
+        if (page.next !== 0) return { conns, cursor: `${t}:${page.next}` };
+        if (t < tasks.length) return { conns, cursor: `${t + 1}:1` };
+      }
     }
     return { conns };
   }

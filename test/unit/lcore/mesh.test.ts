@@ -1,0 +1,55 @@
+import { Worker } from 'node:worker_threads';
+import { expect, test } from 'vitest';
+import { MASTER, Mesh, type ToLcore } from '../../../src/lcore/mesh.js';
+
+test('every pair of members has a ring of its own', () => {
+  const mesh = Mesh.create(3);
+  for (let from = 0; from < 3; from++) {
+    for (let to = 0; to < 3; to++) mesh.ring(from, to).sendJson({ from, to });
+  }
+  const other = Mesh.open(mesh.buffer, 3);
+  for (let to = 0; to < 3; to++) {
+    for (let from = 0; from < 3; from++) {
+      const ring = other.ring(from, to);
+      expect(ring.receiveJson()).toEqual({ from, to });
+      expect(ring.isEmpty).toBe(true);
+    }
+  }
+});
+
+test('a ring opened again goes on where the one before ended', () => {
+  const mesh = Mesh.create(2);
+  const send = (seq: number): void => void mesh.ring(MASTER, 1).sendJson({ t: 'query', seq, name: 'neigh' });
+  send(1);
+  send(2);
+  expect(mesh.ring(MASTER, 1).receiveJson<ToLcore>()).toMatchObject({ seq: 1 });
+  send(3);
+  const reader = mesh.ring(MASTER, 1);
+  expect(reader.receiveJson<ToLcore>()).toMatchObject({ seq: 2 });
+  expect(reader.receiveJson<ToLcore>()).toMatchObject({ seq: 3 });
+});
+
+test('a woken member does not sleep', () => {
+  const mesh = Mesh.create(2);
+  mesh.wake(1);
+  mesh.sleep(1, 60_000);
+  // Falling asleep now would end in the timeout of the test.
+  mesh.wake(1);
+  mesh.sleep(1, 60_000);
+  expect(mesh.members).toBe(2);
+});
+
+test('the master is woken by another thread without blocking its event loop', async () => {
+  const mesh = Mesh.create(2);
+  const woken = mesh.woken(MASTER);
+  const bells = mesh.buffer.byteLength - 2 * 64;
+  const worker = new Worker(
+    `const { workerData: w } = require('node:worker_threads');
+     const bell = new Int32Array(w.buffer, w.bells, 1);
+     Atomics.store(bell, 0, 1);
+     Atomics.notify(bell, 0);`,
+    { eval: true, workerData: { buffer: mesh.buffer, bells } },
+  );
+  await woken;
+  await worker.terminate();
+});
