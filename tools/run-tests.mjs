@@ -63,6 +63,9 @@ for (const name of only ?? []) {
   }
 }
 
+/** The signal that ended the run early. @type {string | undefined} */
+let interrupt;
+
 /** Runs one layer in a process group of its own; past its limit the whole group is ended. */
 function run(layer, extra) {
   return new Promise((resolve) => {
@@ -82,7 +85,10 @@ function run(layer, extra) {
       end('SIGTERM');
       setTimeout(() => end('SIGKILL'), 5 * SECOND).unref();
     }, layer.limit * SECOND);
-    const interrupted = () => end('SIGTERM');
+    const interrupted = (signal) => {
+      interrupt ??= signal;
+      end('SIGTERM');
+    };
     process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
     child.once('error', (error) => {
       clearTimeout(timer);
@@ -91,7 +97,6 @@ function run(layer, extra) {
     child.once('exit', (code, signal) => {
       clearTimeout(timer);
       process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
-      if (signal === 'SIGINT' || signal === 'SIGTERM') interrupt ??= signal;
       if (hung) resolve({ error: `did not end within ${layer.limit} s` });
       else if (signal) resolve({ error: `ended by ${signal}` });
       else resolve({ code });
@@ -132,7 +137,6 @@ function count(reportFile, outcome) {
 const scratch = mkdtempSync(join(tmpdir(), 'dpvs-test-'));
 const began = Date.now();
 const results = [];
-let interrupt;
 try {
   await sweep(console.error);
   for (const layer of LAYERS) {

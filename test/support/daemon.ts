@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect, type ControlClient, type Input, type Method, type Result } from '../../src/control/client.js';
 import { hugepageFolders } from '../../tools/test-ground.mjs';
-import { Kept, type Outcome, run, until } from './process.js';
+import { type Kept, type Outcome, run, until } from './process.js';
 import { PORT_IF, type Topology } from './topology.js';
 
 export const BIN = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin');
@@ -14,8 +14,8 @@ export interface DaemonOptions {
   lcores?: 1 | 2;
   /** Lines for `ipvs_defs { … }`, such as short timeouts. */
   ipvs?: string;
-  /** Whole blocks to append. */
-  blocks?: string;
+  /** Lines for `global_defs { … }`. */
+  global?: string;
   /** Behind `--`. */
   ealArgs?: string[];
   env?: NodeJS.ProcessEnv;
@@ -53,6 +53,7 @@ export function configText(t: Topology, options: DaemonOptions = {}): string {
   return `! written by test/support/daemon.ts
 global_defs {
     log_level INFO
+    ${options.global ?? ''}
 }
 netif_defs {
     pktpool_size 32767
@@ -82,7 +83,6 @@ ipvs_defs {
     }
 ${options.ipvs ?? ''}
 }
-${options.blocks ?? ''}
 `;
 }
 
@@ -198,6 +198,12 @@ export class Daemon {
     const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return (Number(fields[11]) + Number(fields[12])) * 10; // utime + stime in ticks of 10 ms
+  }
+
+  /** Resident memory. */
+  rssBytes(): number {
+    const kb = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1];
+    return Number(kb) * 1024;
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Outcome> {

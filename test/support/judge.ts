@@ -67,7 +67,16 @@ export async function judgeFile(pcap: string, options: JudgeOptions = {}): Promi
   ];
   const out = await succeed(
     [
-      ...['tshark', '-n', '-r', pcap, '-Y', filter, '-T', 'fields', '-E', 'separator=|'],
+      'tshark',
+      '-n',
+      '-r',
+      pcap,
+      '-Y',
+      filter,
+      '-T',
+      'fields',
+      '-E',
+      'separator=|',
       ...fields.flatMap((f) => ['-e', f]),
       ...PREFERENCES.flatMap((p) => ['-o', p]),
       ...IGNORED.flatMap((p) => ['--disable-protocol', p]),
@@ -90,10 +99,8 @@ export class Recorder {
   /** Records the frames that carry `mac` as source, from now on. */
   static async start(t: Topology, mac: string, name = 'sent'): Promise<Recorder> {
     const file = join(t.dir, `${name}.pcap`);
-    const tcpdump = t.keep('lb', [
-      ...['tcpdump', '-i', t.switchIf, '-n', '-p', '-Z', 'root', '-B', '131072', '-s', '0', '-w', file],
-      ...['ether', 'src', mac],
-    ]);
+    const options = ['-i', t.switchIf, '-n', '-p', '-Z', 'root', '-B', '131072', '-s', '0', '-w', file];
+    const tcpdump = t.keep('lb', ['tcpdump', ...options, 'ether', 'src', mac]);
     await until('tcpdump listens', () => {
       if (!tcpdump.running) throw new Error(tcpdump.stderr);
       return tcpdump.stderr.includes('listening on');

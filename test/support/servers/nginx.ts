@@ -1,7 +1,7 @@
 /** nginx as a real server: answers `/` with its own name and the peer that it sees, `/big` with a file. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Kept, succeed, until } from '../process.js';
+import { type Kept, succeed, until } from '../process.js';
 import { ADDRESS, type Topology } from '../topology.js';
 
 const config = (name: string, dir: string, root: string): string => `
