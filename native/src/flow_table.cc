@@ -1,0 +1,165 @@
+#include "flow_table.h"
+
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <initializer_list>
+
+namespace dpvs {
+
+namespace {
+// Two entries for a connection, ten slots a bucket, 0.55 of them taken at capacity.
+constexpr uint64_t SLOTS_PER_CONN_X100 = 364;
+constexpr uint32_t MIN_BUCKETS = 8;
+// Displacement looks at this many buckets before it gives up; at this load one or two suffice.
+constexpr int SEARCH = 256;
+}  // namespace
+
+bool FlowTable::open(Conn4* conns, uint32_t capacity) {
+  close();
+  const uint64_t wanted = (static_cast<uint64_t>(capacity) * SLOTS_PER_CONN_X100 / 100 + SLOTS - 1) / SLOTS;
+  const uint64_t n = wanted < MIN_BUCKETS ? MIN_BUCKETS : wanted;
+  const size_t bytes = n * sizeof(Bucket);
+  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) return false;
+  madvise(p, bytes, MADV_HUGEPAGE);
+  // The hash must not be predictable from outside: a crafted set of tuples would fill one bucket.
+  if (getrandom(seed_, sizeof(seed_), 0) != static_cast<ssize_t>(sizeof(seed_))) {
+    munmap(p, bytes);
+    return false;
+  }
+  seed_[3] |= 1;
+  buckets_ = static_cast<Bucket*>(p);
+  n_buckets_ = static_cast<uint32_t>(n);
+  mapped_ = bytes;
+  conns_ = conns;
+  capacity_ = capacity;
+  count_ = 0;
+  return true;
+}
+
+void FlowTable::close() {
+  if (buckets_ != nullptr) munmap(buckets_, mapped_);
+  buckets_ = nullptr;
+  conns_ = nullptr;
+  n_buckets_ = capacity_ = 0;
+  mapped_ = 0;
+  count_ = 0;
+}
+
+void FlowTable::clear() {
+  memset(static_cast<void*>(buckets_), 0, n_buckets_ * sizeof(Bucket));
+  count_.store(0, std::memory_order_relaxed);
+}
+
+int FlowTable::free_slot(const Bucket& b) {
+  for (int i = 0; i < SLOTS; i++) {
+    if (b.ref[i] == 0) return i;
+  }
+  return -1;
+}
+
+int FlowTable::slot_of(const Bucket& b, uint32_t ref) {
+  for (int i = 0; i < SLOTS; i++) {
+    if (b.ref[i] == ref) return i;
+  }
+  return -1;
+}
+
+void FlowTable::put(Place at, uint32_t ref, uint64_t hash) {
+  Bucket& b = buckets_[at.bucket];
+  b.ref[at.slot] = ref;
+  b.tag[at.slot] = tag(hash);
+  if (at.bucket != home(hash)) buckets_[home(hash)].elsewhere++;
+}
+
+void FlowTable::take(Place at, uint64_t hash) {
+  Bucket& b = buckets_[at.bucket];
+  b.ref[at.slot] = 0;
+  b.tag[at.slot] = 0;
+  if (at.bucket != home(hash)) buckets_[home(hash)].elsewhere--;
+}
+
+/**
+ * Breadth-first search for the shortest chain of moves that frees a slot in `first` or `second`: entries go to
+ * their other bucket, the last one first, so that every entry can be found at any moment.
+ */
+bool FlowTable::make_room(uint32_t first, uint32_t second, Place* at) {
+  struct Step {
+    uint32_t bucket;
+    int parent;  // step whose entry would move here
+    int slot;    // slot of that entry in the parent's bucket
+  };
+  Step steps[SEARCH];
+  int n = 0;
+  steps[n++] = {first, -1, 0};
+  steps[n++] = {second, -1, 0};
+  for (int i = 0; i < n; i++) {
+    const int free = free_slot(buckets_[steps[i].bucket]);
+    if (free >= 0) {
+      Place hole{steps[i].bucket, free};
+      for (int s = i; steps[s].parent >= 0; s = steps[s].parent) {
+        const Place from{steps[steps[s].parent].bucket, steps[s].slot};
+        const uint32_t ref = buckets_[from.bucket].ref[from.slot];
+        const uint64_t h = hash(key_of(dir(ref)));
+        put(hole, ref, h);
+        take(from, h);
+        hole = from;
+      }
+      *at = hole;
+      return true;
+    }
+    for (int slot = 0; slot < SLOTS && n < SEARCH; slot++) {
+      const uint64_t h = hash(key_of(dir(buckets_[steps[i].bucket].ref[slot])));
+      const uint32_t to = home(h) == steps[i].bucket ? other(h) : home(h);
+      bool seen = false;  // a bucket twice in one chain would move an entry that is no longer there
+      for (int s = 0; s < n && !seen; s++) seen = steps[s].bucket == to;
+      if (!seen) steps[n++] = {to, i, slot};
+    }
+  }
+  return false;
+}
+
+FlowTable::Insert FlowTable::insert_one(uint32_t ref) {
+  const FlowKey k = key_of(dir(ref));
+  const uint64_t h = hash(k);
+  if (find(k, h) != NONE) return Insert::Exists;
+  Place at{home(h), free_slot(buckets_[home(h)])};
+  if (at.slot < 0) at = {other(h), free_slot(buckets_[other(h)])};
+  if (at.slot < 0 && !make_room(home(h), other(h), &at)) return Insert::Full;
+  put(at, ref, h);
+  return Insert::Done;
+}
+
+bool FlowTable::remove_one(uint32_t ref) {
+  const uint64_t h = hash(key_of(dir(ref)));
+  for (const uint32_t bucket : {home(h), other(h)}) {
+    const int slot = slot_of(buckets_[bucket], ref);
+    if (slot < 0) continue;
+    take({bucket, slot}, h);
+    return true;
+  }
+  return false;
+}
+
+FlowTable::Insert FlowTable::insert(uint32_t conn) {
+  const Insert in = insert_one(conn * 2 + DIR_IN);
+  if (in != Insert::Done) return in;
+  const Insert out = insert_one(conn * 2 + DIR_OUT);
+  if (out != Insert::Done) {
+    remove_one(conn * 2 + DIR_IN);
+    return out;
+  }
+  count_.store(count() + 1, std::memory_order_relaxed);
+  return Insert::Done;
+}
+
+bool FlowTable::remove(uint32_t conn) {
+  const bool in = remove_one(conn * 2 + DIR_IN);
+  const bool out = remove_one(conn * 2 + DIR_OUT);
+  if (!in && !out) return false;
+  count_.store(count() - 1, std::memory_order_relaxed);
+  return true;
+}
+
+}  // namespace dpvs
