@@ -6,6 +6,8 @@
  * keeps it by `hold`. None of these allocates.
  */
 import { Bytes } from './bytes.js';
+import { DpvsError } from './errors.js';
+import { DROP } from './drops.js';
 import {
   ALLOC_CAP,
   DROP_CAP,
@@ -80,6 +82,12 @@ export class Packets {
   private readonly flushNow: () => void;
 
   constructor(o: PacketsOptions) {
+    if (o.arena.byteLength > 2 ** 32)
+      throw new DpvsError(
+        'NOTSUPP',
+        `packet arena of ${o.arena.byteLength} bytes: packets are 32-bit offsets`,
+        'netif_defs/pktpool_size: at most 4 GiB of buffers, about 1.8 million',
+      );
     this.bytes = new Bytes(o.arena);
     this.u8 = new Uint8Array(o.arena);
     this.u16 = new Uint16Array(o.arena, 0, o.arena.byteLength >>> 1);
@@ -233,8 +241,27 @@ export class Packets {
     this.u16[(p >>> 1) + FLAGS] = 0;
     this.u32[(p >>> 2) + NEXT] = NO_PACKET;
     this.u32[(p >>> 2) + IFINDEX] = 0;
+    this.i32[(p >>> 2) + HINT] = -1;
     this.counters[LCORE_STATS.at.generated >>> 3]! += 1;
     return p;
+  }
+
+  /**
+   * A copy of a received packet as it stands: its bytes and the port it came in on. Counted as generated.
+   * @returns the copy, or `NO_PACKET` when there is no buffer or no room in it
+   */
+  clone(p: number): number {
+    const copy = this.alloc();
+    if (copy === NO_PACKET) return NO_PACKET;
+    const len = this.len(p);
+    if (len > this.tailroom(copy)) {
+      this.drop(copy, DROP.SEND_FAILED);
+      return NO_PACKET;
+    }
+    this.setLen(copy, len);
+    this.bytes.copy(this.data(copy), this.data(p), len);
+    this.u16[(copy >>> 1) + PORT] = this.port(p);
+    return copy;
   }
 
   /** Sends the frame out of a DPDK port (on this lcore's queue, at the next flush). */

@@ -43,8 +43,10 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   const saddr = ipv4.src(b, q3);
   const sport = b.u16(q4);
   if (v.redirect(p, saddr, sport)) return STOLEN;
-  const ours = v.isLocalEnd(saddr, sport) || services.find(proto.number, saddr, sport) !== undefined;
-  if (!ours) return ACCEPT;
+  const isService = services.find(proto.number, saddr, sport) !== undefined;
+  if (!isService && !v.isLocalEnd(saddr, sport)) return ACCEPT;
+  // An answer to a client: nothing in it says which lcore owns the connection.
+  if (isService && v.spread(p)) return STOLEN;
   packets.drop(p, DROP.ICMP_NO_CONN);
   return STOLEN;
 }

@@ -5,9 +5,8 @@
 import { DROP } from '../core/drops.js';
 import { CONN_F_INACTIVE, DIR_IN, DIR_OUT, LCORE_STATS } from '../core/layout.js';
 import type { Packets } from '../core/packet.js';
-import { L2_HOST } from '../core/packet.js';
-import { ownerOf, SaPool } from '../core/sapool.js';
-import type { Addresses } from '../inet/address.js';
+import { L2_HOST, NO_PACKET } from '../core/packet.js';
+import { ownerOf, type SaPool } from '../core/sapool.js';
 import { ACCEPT, type Hook, type Inet, STOLEN } from '../inet/api.js';
 import * as ipv4 from '../wire/ipv4.js';
 import type { FlowIndex } from './conn/flow-index.js';
@@ -15,7 +14,7 @@ import { D } from './conn/records.js';
 import { ConnTable } from './conn/table.js';
 import { DestStats } from './dest-stats.js';
 import { receiveIcmp } from './icmp.js';
-import { BOUND, FIRST_PORT, followAddresses, LocalAddrs, type LaddrUse } from './laddr.js';
+import { BOUND, FIRST_PORT, LocalAddrs, type LaddrUse } from './laddr.js';
 import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
 import { NO_EVENT, type Proto, STATE_NONE, step, TABLE_OUT } from './proto/table.js';
 import type { Dest, Services, Svc } from './service.js';
@@ -28,8 +27,6 @@ export interface IpvsConfig {
   /** Milliseconds by state key; absent ones have the defaults of the state tables. */
   tcpTimeoutsMs?: Timeouts;
   udpTimeoutsMs?: Timeouts;
-  /** Pools of ports of each local address. */
-  poolHashSize?: number;
 }
 
 export interface IpvsOptions {
@@ -38,8 +35,8 @@ export interface IpvsOptions {
   /** Puts the Ethernet header back in front of a received datagram. */
   netif: { restoreHeader(p: number): void };
   services: Services;
-  /** Addresses with the sapool flag get pools of local ports. */
-  addresses: Pick<Addresses, 'listen'>;
+  /** Local addresses and their ports on this lcore. */
+  saPool: SaPool;
   index: FlowIndex;
   /** Connection records of this lcore. */
   conns: SharedArrayBuffer;
@@ -57,6 +54,8 @@ export interface IpvsOptions {
 const FRAGMENT = ipv4.MF | ipv4.OFFSET_MASK;
 /** Bytes of a transport header that hold its ports. */
 const PORTS_LEN = 4;
+/** Frames that are passed to all lcores, each second. */
+const SPREADS_PER_SECOND = 1000;
 const CONNS = LCORE_STATS.at.conns >>> 3;
 
 export class Ipvs {
@@ -71,20 +70,21 @@ export class Ipvs {
   private readonly timeouts: readonly (Uint32Array | undefined)[];
   private readonly lcore: number;
   private readonly lcores: number;
+  /** Frames passed to all lcores in this second, and its beginning. */
+  private spreads = 0;
+  private spreadsSinceMs = 0;
 
   constructor(o: IpvsOptions) {
     this.packets = o.packets;
     this.services = o.services;
     this.netif = o.netif;
+    this.saPool = o.saPool;
     this.lcore = o.lcore;
     this.lcores = o.lcores;
     this.stats = new DestStats(o.destStats, o.peerDestStats ?? []);
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
     const config = o.config ?? {};
-    const { poolHashSize = 16 } = config;
-    this.saPool = new SaPool({ lcore: o.lcore - 1, lcores: o.lcores, poolHashSize });
-    followAddresses(this.saPool, o.addresses);
-    this.laddrs = new LocalAddrs(this.saPool, o.services, this.table);
+    this.laddrs = new LocalAddrs(o.saPool, o.services, this.table);
     this.timeouts = timeoutTables({ tcp: config.tcpTimeoutsMs ?? {}, udp: config.udpTimeoutsMs ?? {} });
     this.x = {
       packets: o.packets,
@@ -130,6 +130,10 @@ export class Ipvs {
   tick(nowMs: number): void {
     this.table.tick(nowMs);
     this.packets.counters[CONNS] = this.table.size;
+    if (nowMs - this.spreadsSinceMs >= 1000) {
+      this.spreadsSinceMs = nowMs;
+      this.spreads = 0;
+    }
   }
 
   /**
@@ -170,6 +174,29 @@ export class Ipvs {
     if (owner === this.lcore) return false;
     this.netif.restoreHeader(p);
     this.packets.redirect(p, owner);
+    return true;
+  }
+
+  /**
+   * Passes the frame to every other lcore, unless it has been passed on already. Bounded, as it multiplies packets.
+   * Takes ownership when it returns true.
+   */
+  spread(p: number): boolean {
+    const { packets, lcore, lcores } = this;
+    if (lcores === 1 || packets.isRedirected(p)) return false;
+    if (this.spreads >= SPREADS_PER_SECOND) {
+      packets.drop(p, DROP.ICMP_RATE);
+      return true;
+    }
+    this.spreads++;
+    this.netif.restoreHeader(p);
+    const last = lcore === lcores ? lcores - 1 : lcores;
+    for (let id = 1; id < last; id++) {
+      if (id === lcore) continue;
+      const copy = packets.clone(p);
+      if (copy !== NO_PACKET) packets.redirect(copy, id);
+    }
+    packets.redirect(p, last);
     return true;
   }
 

@@ -4,7 +4,6 @@
  */
 import { DROP } from '../core/drops.js';
 import type { SaPool } from '../core/sapool.js';
-import type { Addresses, Ifa } from '../inet/address.js';
 import { formatIpv4 } from '../wire/ipv4.js';
 import type { ConnTable } from './conn/table.js';
 import type { Dest, Services } from './service.js';
@@ -28,33 +27,6 @@ export interface LaddrUse {
   free: number;
   /** Connections that found no port. */
   miss: number;
-}
-
-/** Keeps a pool of ports for every address that is flagged so, as addresses come, change and go. */
-export function followAddresses(pool: SaPool, addresses: Pick<Addresses, 'listen'>): void {
-  /** Devices that have the address: it may be on several. */
-  const holders = new Map<number, number>();
-  const hold = (ifa: Ifa): void => {
-    if (!ifa.sapool) return;
-    holders.set(ifa.addr, (holders.get(ifa.addr) ?? 0) + 1);
-    pool.add(ifa.addr);
-  };
-  const leave = (ifa: Ifa): void => {
-    if (!ifa.sapool) return;
-    const left = holders.get(ifa.addr)! - 1;
-    holders.set(ifa.addr, left);
-    if (left > 0) return;
-    holders.delete(ifa.addr);
-    pool.remove(pool.slotOf(ifa.addr));
-  };
-  addresses.listen({
-    added: hold,
-    changed: (ifa, before) => {
-      hold(ifa);
-      leave(before);
-    },
-    removed: leave,
-  });
 }
 
 export class LocalAddrs {
