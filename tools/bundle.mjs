@@ -25,6 +25,7 @@ const WARM_UP = {
 const io = {
   out() {},
   err() {},
+  drain: async () => {},
   stdin: async () => '',
   connect: async () => ({
     call: async (method) => (method === 'info' ? { version } : []),

@@ -4,6 +4,8 @@ import { connect, type ControlClient } from '../control/client.js';
 export interface Io {
   out(text: string): void;
   err(text: string): void;
+  /** Waits until the reader of a long output has caught up. */
+  drain(): Promise<void>;
   /** All of standard input. */
   stdin(): Promise<string>;
   connect(): Promise<ControlClient>;
@@ -17,6 +19,14 @@ export interface Io {
 export const processIo: Io = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
+  drain: async () => {
+    const { stdout } = process;
+    if (!stdout.writableNeedDrain || stdout.destroyed) return;
+    await new Promise<void>((done) => {
+      stdout.once('drain', done);
+      stdout.once('close', done);
+    });
+  },
   stdin: async () => {
     const parts: Buffer[] = [];
     for await (const part of process.stdin) parts.push(part as Buffer);

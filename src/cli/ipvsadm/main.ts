@@ -108,6 +108,7 @@ class Ipvsadm extends Program {
       } else {
         this.io.out(page.conns.map(formatConnection).join(''));
       }
+      await this.io.drain();
     } while (cursor !== undefined);
     if (json) this.io.out(first ? ']\n' : '\n]\n');
   }

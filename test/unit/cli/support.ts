@@ -1,0 +1,63 @@
+/** Runs a program in this process with a daemon that answers from a table and notes what it was asked. */
+import { fileURLToPath } from 'node:url';
+import type { ControlClient } from '../../../src/control/client.js';
+import { TransportError } from '../../../src/control/client.js';
+import type { Host } from '../../../src/cli/program.js';
+import type { Io } from '../../../src/cli/io.js';
+
+export interface Call {
+  method: string;
+  params: unknown;
+}
+
+/** Answers by method: a value, or a function of the parameters that may throw. Commands answer null. */
+export type Answers = Record<string, unknown>;
+
+export interface Outcome {
+  code: number;
+  out: string;
+  err: string;
+  calls: Call[];
+  /** Milliseconds slept, on the virtual clock. */
+  slept: number[];
+}
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+
+export async function run(
+  main: (argv: string[], host: Host) => Promise<number>,
+  argv: string[],
+  { answers = {}, stdin = '', daemon = true }: { answers?: Answers; stdin?: string; daemon?: boolean } = {},
+): Promise<Outcome> {
+  const outcome: Outcome = { code: -1, out: '', err: '', calls: [], slept: [] };
+  let clock = 1000;
+  const client: ControlClient = {
+    call: (async (method: string, params: unknown) => {
+      outcome.calls.push({ method, params });
+      const answer = answers[method];
+      return structuredClone(typeof answer === 'function' ? answer(params) : (answer ?? null));
+    }) as ControlClient['call'],
+    close() {},
+  };
+  const io: Io = {
+    out: (text) => void (outcome.out += text),
+    err: (text) => void (outcome.err += text),
+    drain: async () => {},
+    stdin: async () => stdin,
+    connect: async () => {
+      if (!daemon) throw new TransportError('not-running', 'dpvs is not running (no socket at /tmp/none)');
+      return client;
+    },
+    sleep: async (ms) => {
+      outcome.slept.push(ms);
+      clock += ms;
+    },
+    now: () => clock,
+    tty: false,
+  };
+  outcome.code = await main(argv, { root, version: '1.2.3', io });
+  return outcome;
+}
+
+/** A command line as words. */
+export const words = (line: string): string[] => line.split(' ').filter((w) => w !== '');
