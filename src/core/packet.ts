@@ -82,11 +82,11 @@ export class Packets {
   private readonly flushNow: () => void;
 
   constructor(o: PacketsOptions) {
-    if (o.arena.byteLength > 2 ** 32)
+    if (o.arena.byteLength >= 2 ** 32)
       throw new DpvsError(
         'NOTSUPP',
         `packet arena of ${o.arena.byteLength} bytes: packets are 32-bit offsets`,
-        'netif_defs/pktpool_size: at most 4 GiB of buffers, about 1.8 million',
+        'netif_defs/pktpool_size: less than 4 GiB of buffers, about 1.8 million',
       );
     this.bytes = new Bytes(o.arena);
     this.u8 = new Uint8Array(o.arena);

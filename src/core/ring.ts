@@ -146,6 +146,7 @@ export class Ring {
   }
 
   /** Consumer: {@link pop} of a value sent with {@link sendJson}. Throws IO when the bytes are no JSON. */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller says what the other side sends
   receiveJson<T>(): T | undefined {
     const bytes = this.pop();
     if (bytes === undefined) return undefined;

@@ -71,7 +71,7 @@ describe('timing wheel', () => {
     wheel.schedule(2, 1000);
     expect(take()).toEqual([]);
     expect(wheel.advance(1000)).toBe(2);
-    expect(take().sort()).toEqual([2, 3]);
+    expect(take().sort((a, b) => a - b)).toEqual([2, 3]);
   });
 
   it('an id that re-schedules itself for now fires once an advance', () => {
