@@ -71,15 +71,11 @@ netif_defs {
         promisc_mode
     }
 }
-worker_defs {
-    worker master {
-        type master
-        cpu_id 0
-    }${workers.join('')}
+worker_defs {${workers.join('')}
 }
 ipvs_defs {
     conn {
-        conn_pool_size 65535
+        conn_pool_size 65536
     }
 ${options.ipvs ?? ''}
 }

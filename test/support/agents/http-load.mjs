@@ -1,12 +1,14 @@
 /**
  * Fetches a URL many times: node http-load.mjs URL COUNT CONCURRENCY [keepalive]
+ * Without `keepalive` every request has a connection of its own.
  * Prints { ok, failed, errors, servers, peers }: how many answers, by the first line of the body, and the distinct peers that
  * the servers saw.
  */
 import { Agent, get } from 'node:http';
 
 const [url, count, concurrency, mode] = process.argv.slice(2);
-const agent = new Agent({ keepAlive: mode === 'keepalive', maxSockets: Number(concurrency) });
+// `false`: a fresh agent for each request. (One agent with a limit would reuse connections all the same.)
+const agent = mode === 'keepalive' && new Agent({ keepAlive: true, maxSockets: Number(concurrency) });
 const result = { ok: 0, failed: 0, errors: {}, servers: {} };
 const peers = new Set();
 
@@ -40,5 +42,5 @@ const worker = async () => {
   while (left-- > 0) await fetchOne();
 };
 await Promise.all(Array.from({ length: Math.min(Number(concurrency), Number(count)) }, worker));
-agent.destroy();
+if (agent) agent.destroy();
 console.log(JSON.stringify({ ...result, peers: peers.size }));
