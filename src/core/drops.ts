@@ -52,6 +52,7 @@ const TABLE = {
   CONN_DEST_GONE: { text: 'real server of the connection was removed', hint: 'normal after ipvsadm -d' },
   ICMP_NO_CONN: { text: 'ICMP error without a connection', hint: 'normal after a connection has expired' },
   SEND_FAILED: { text: 'packet could not be built', hint: 'report this' },
+  IP_NOT_JOINED: { text: 'multicast or directed broadcast that nobody here takes', hint: 'normal', done: true },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

@@ -35,7 +35,10 @@ export interface Route {
 }
 
 export interface Inet {
-  /** Called for every valid datagram before routing, in order of registration. */
+  /**
+   * Called for every valid datagram before routing, in order of registration. Only whole unicast datagrams that were sent to
+   * our MAC: fragments, broadcasts and multicasts pass by.
+   */
   readonly preRouting: Hook[];
   /** Handlers of datagrams for our own addresses, by IP protocol number. */
   readonly localIn: (Hook | undefined)[];

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { decode, ping, ramp } from '../../support/frames.js';
+import { Lab, macOf } from '../../support/lab.js';
+
+const PEER = '02:00:00:00:00:aa';
+const VIP = '192.168.100.100';
+
+const lab = (): Lab => new Lab({ addrs: [`${VIP}/24`], neighs: [`192.168.100.3 ${PEER}`] });
+
+describe('ping of one of our addresses', () => {
+  it('is answered byte for byte', () => {
+    const l = lab();
+    l.inject(0, ping({ src: '192.168.100.3', dst: VIP, ttl: 17, tos: 0x10, id: 77, ident: 5, seq: 9, data: 'hello', smac: PEER, padTo: 60 }));
+    l.run();
+    const [frame, ...more] = l.take(0);
+    const { id } = decode(frame!).ip!;
+    expect(more).toEqual([]);
+    expect(frame).toEqual(
+      ping({ reply: true, src: VIP, dst: '192.168.100.3', ttl: 64, tos: 0x10, id, ident: 5, seq: 9, data: 'hello', smac: macOf(0), dmac: PEER }),
+    );
+    expect(l.drops()).toEqual({});
+    l.expectBalanced();
+  });
+
+  it('is answered for every size up to the MTU', () => {
+    const l = lab();
+    for (let n = 0; n <= 1472; n++) {
+      l.inject(0, ping({ src: '192.168.100.3', dst: VIP, data: ramp(n), smac: PEER }));
+      l.run();
+      const frames = l.take(0);
+      expect(frames.map((f) => decode(f).icmp)).toEqual([{ type: 0, code: 0, rest: 0x10001, data: ramp(n) }]);
+    }
+    l.expectBalanced();
+  });
+});
