@@ -23,8 +23,16 @@ export interface Diagnostic {
   hint?: string;
 }
 
+/** Control characters of the text would reach the terminal: each is shown as one replacement character. */
+// oxlint-disable-next-line no-control-regex
+const printable = (text: string): string => text.replace(/[\0-\x08\v-\x1f\x7f-\x9f]/g, '\uFFFD');
+
 /** `dpvs.conf:3:9: error: …`, the line, the caret, the hint. Several lines, no newline at the end. */
 export function formatDiagnostic(d: Diagnostic): string {
+  return printable(format(d));
+}
+
+function format(d: Diagnostic): string {
   const hint = d.hint === undefined ? [] : [`  hint: ${d.hint}`];
   if (d.place === undefined) return [`${d.severity}: ${d.message}`, ...hint].join('\n');
   const { file, line, column, length, source } = d.place;

@@ -122,7 +122,7 @@ const HEAD = `! Every key of dpvs.conf, with its default (or an example) and, in
 export function itemsFile(): string {
   const lines = [HEAD];
   for (const section of SECTIONS) {
-    lines.push(`! ${section.doc.replaceAll('`', '')}`);
+    lines.push(`! ${section.doc.split('. ')[0]!.replace(/\.$/, '')}.`);
     blockLines(SCHEMA.children.get(section.path)!, '', lines);
     lines.push('');
   }
@@ -172,7 +172,8 @@ function itemLine(item: Item, indent: string): string {
   const value = EXAMPLES[item.path] ?? exampleValue(item);
   const comment = !indent.includes('!') && isComment(item) ? '! ' : '';
   const text = `${indent}${comment}${item.init ? '<init> ' : ''}${keyword}${value === '' ? '' : ` ${value}`}`;
-  const fallback = item.default === undefined ? '' : `${showValue(item, item.default)}; `;
+  const shown = item.default === undefined ? '' : showValue(item, item.default);
+  const fallback = shown === '' ? '' : `${shown}; `;
   const unit = item.unit === undefined ? '' : ` ${item.unit}`;
   return `${text.padEnd(58)} <${fallback}${describeType(item.type)}${unit}>`;
 }

@@ -198,13 +198,14 @@ function listedQueues(
     const max = direction === 'rx' ? fact.maxRxQueues : fact.maxTxQueues;
     if (queues[direction] <= max) continue;
     const field = direction === 'rx' ? 'rxQueueIds' : 'txQueueIds';
-    const user = uses.find((u) => u?.[field].some((id) => id >= max));
-    const index = user?.[field].findIndex((id) => id >= max) ?? 0;
+    const what = direction === 'rx' ? 'receive' : 'transmit';
+    const user = uses.find((u) => u?.[field].some((id) => id >= max))!;
+    const index = user[field].findIndex((id) => id >= max);
     report(
       'error',
-      user === undefined ? undefined : origins?.at(user, field, index),
-      `${queueWord(direction)} ${max} and up of port '${device.name}': ${fact.deviceName} has only ${max}`,
-      'use fewer workers or other queues',
+      origins?.at(user, field, index),
+      `${what} queue ${user[field][index]} of port '${device.name}' does not exist: ${fact.deviceName} has ${max}`,
+      'use other queues or fewer workers',
     );
   }
   warnUnpolled(device, fact, queues.rx, report, origins);
@@ -315,9 +316,6 @@ function checkPool(
     'raise pktpool_size or lower descriptor_number',
   );
 }
-
-const queueWord = (direction: 'rx' | 'tx'): string =>
-  direction === 'rx' ? 'receive queues' : 'transmit queues';
 
 /** `0-3, 6` */
 function ranges(numbers: readonly number[]): string {

@@ -27,7 +27,9 @@ export class SourceFile {
       else high = mid - 1;
     }
     const start = this.lineStarts[low]!;
-    const source = this.text.slice(start, this.lineStarts[low + 1] ?? this.text.length).replace(/\r?\n$/, '');
+    const source = this.text
+      .slice(start, this.lineStarts[low + 1] ?? this.text.length)
+      .replace(/\r?\n?$/, '');
     return {
       file: this.name,
       line: low + 1,
