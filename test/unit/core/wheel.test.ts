@@ -164,6 +164,20 @@ describe('timing wheel', () => {
     expect(all).toEqual(Array.from({ length: 100 }, (_, i) => i));
   });
 
+  it('maxFires bounds the moves between levels as well, where nothing fires yet', () => {
+    const { wheel, take } = recorder(1000);
+    // All on one slot of an upper level, which is taken apart before the first of them is due.
+    for (let id = 0; id < 1000; id++) wheel.schedule(id, 70_000 + id);
+    let calls = 0;
+    do {
+      expect(wheel.advance(69_999, 10)).toBe(0);
+      calls++;
+    } while (wheel.behind);
+    expect(calls).toBeGreaterThan(10);
+    wheel.advance(71_000);
+    expect(take()).toHaveLength(1000);
+  });
+
   it('a deadline that passed while work was left over fires with the rest', () => {
     const { wheel, take } = recorder(20);
     for (let id = 0; id < 10; id++) wheel.schedule(id, 1000 * (id + 1));
