@@ -38,12 +38,22 @@ function table(headings: readonly string[], rows: readonly (readonly string[])[]
 }
 
 const optionTable = (options: readonly OptionSpec[]): string =>
-  table(['option', 'meaning'], options.map((o) => [code(optionLabel(o)), o.doc]));
+  table(
+    ['option', 'meaning'],
+    options.map((o) => [code(optionLabel(o)), o.doc]),
+  );
 
 function dpvs(): string {
   return `## dpvs
 
-${block(dpvsUsage().split('Options:')[0]!.trimEnd().split('\n').slice(1).map((l) => l.trim()))}
+${block(
+  dpvsUsage()
+    .split('Options:')[0]!
+    .trimEnd()
+    .split('\n')
+    .slice(1)
+    .map((l) => l.trim()),
+)}
 ${optionTable(DPVS_OPTIONS)}
 \`--check\` prints everything that is wrong with the file, each as \`file:line:column\`, and exits with 1; else with 0.
 `;
@@ -55,10 +65,16 @@ function dpip(): string {
     return `### dpip ${object.name}: ${object.doc}
 
 ${block(usageLines(object))}
-${table(['command', 'meaning'], object.verbs.map((v) => [code(v.name), v.doc]))}${
+${table(
+  ['command', 'meaning'],
+  object.verbs.map((v) => [code(v.name), v.doc]),
+)}${
       words.length === 0
         ? ''
-        : `\n${table(['parameter', 'meaning'], words.map(([word, doc]) => [code(word), doc]))}`
+        : `\n${table(
+            ['parameter', 'meaning'],
+            words.map(([word, doc]) => [code(word), doc]),
+          )}`
     }`;
   });
   return `## dpip
@@ -84,7 +100,10 @@ Addresses and ports are always printed as numbers, with and without \`-n\`.
 Exit code 0; 2 for a wrong line and without a daemon; 255 for an unknown option; otherwise the error of the daemon
 modulo 256, see [errors](#errors).
 
-${table(['command', 'meaning'], commands.map((c) => [code(optionLabel(c)), c.doc]))}
+${table(
+  ['command', 'meaning'],
+  commands.map((c) => [code(optionLabel(c)), c.doc]),
+)}
 ${optionTable(IPVS_OPTIONS.filter((o) => !o.later))}
 Known, but not supported yet: ${later.map((o) => code(`--${o.name}`)).join(', ')}.
 `;
@@ -92,7 +111,9 @@ Known, but not supported yet: ${later.map((o) => code(`--${o.name}`)).join(', ')
 
 function socket(): string {
   const section = (title: string, schemas: Record<string, z.ZodType>): string =>
-    `### ${title}\n\n${Object.entries(schemas).map(([name, schema]) => method(name, schema)).join('\n')}`;
+    `### ${title}\n\n${Object.entries(schemas)
+      .map(([name, schema]) => method(name, schema))
+      .join('\n')}`;
   return `## Control socket
 
 A Unix stream socket, mode 0660. [JSON-RPC 2.0](https://www.jsonrpc.org/specification), one message per line of at most
@@ -111,7 +132,12 @@ ${section('Queries', QUERIES)}
 
 ${table(
   ['code', 'errno', 'exit code of ipvsadm', 'text'],
-  Object.entries(ERRORS).map(([name, { errno, text }]) => [code(name), String(errno), String(errno & 0xff), text]),
+  Object.entries(ERRORS).map(([name, { errno, text }]) => [
+    code(name),
+    String(errno),
+    String(errno & 0xff),
+    text,
+  ]),
 )}`;
 }
 

@@ -36,7 +36,10 @@ export interface Parsed<S, W extends Slots> {
 export const flag = (doc: string): Slot<true> => ({ parse: () => true, doc });
 
 /** @throws UsageError naming the offending word */
-export function parseWords<S, W extends Slots>(grammar: Grammar<S, W>, words: readonly string[]): Parsed<S, W> {
+export function parseWords<S, W extends Slots>(
+  grammar: Grammar<S, W>,
+  words: readonly string[],
+): Parsed<S, W> {
   const names = new Map<string, string>();
   for (const [name, slot] of Object.entries(grammar.words)) {
     for (const alias of [name, ...(slot.aliases ?? [])]) names.set(alias, name);

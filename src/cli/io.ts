@@ -35,5 +35,5 @@ export const processIo: Io = {
   connect: () => connect(),
   sleep: (ms) => new Promise((done) => setTimeout(done, ms)),
   now: () => performance.now(),
-  tty: process.stdout.isTTY === true,
+  tty: process.stdout.isTTY,
 };

@@ -2,6 +2,7 @@
  * Options of a tool, declared as data: oclif's flags, the help text and docs/commands.md follow from the same table.
  */
 import { boolean, string } from '@oclif/core/flags';
+import type { FlagInput } from '@oclif/core/interfaces';
 import { OptionError } from './errors.js';
 
 export interface OptionSpec {
@@ -16,25 +17,26 @@ export interface OptionSpec {
   later?: true;
 }
 
+/** Short letters of an option. */
+export const letters = ({ chars = '' }: OptionSpec): string[] => chars.split('');
+
+const isDigit = (letter: string): boolean => /\d/.test(letter);
+
 /** One word of the command line, in order. */
 export type Token = { option: string; value?: string } | { word: string };
 
-type Flag = ReturnType<typeof boolean> | ReturnType<typeof string>;
-export type FlagTable = Record<string, Flag>;
-
 /** oclif's form of the table. Digits are no flags: oclif would not take `-1` as a value then (`-w -1`). */
-export function flagsOf(specs: readonly OptionSpec[]): FlagTable {
-  const table: FlagTable = {};
-  for (const { name, chars = '', value } of specs) {
-    const letters = [...chars].filter((c) => !/\d/.test(c)) as 'a'[];
+export function flagsOf(specs: readonly OptionSpec[]): FlagInput {
+  const table: FlagInput = {};
+  for (const spec of specs) {
+    const { name, value } = spec;
+    const [char, ...charAliases] = letters(spec).filter((c) => !isDigit(c)) as 'a'[];
     const common = {
-      ...(letters[0] === undefined ? {} : { char: letters[0] }),
-      ...(letters.length > 1 ? { charAliases: letters.slice(1) } : {}),
+      ...(char === undefined ? {} : { char }),
+      ...(charAliases.length > 0 ? { charAliases } : {}),
     };
     table[name] =
-      value === undefined
-        ? boolean(common)
-        : (string({ ...common, multiple: true, multipleNonGreedy: true }) as unknown as Flag);
+      value === undefined ? boolean(common) : string({ ...common, multiple: true, multipleNonGreedy: true });
   }
   return table;
 }
@@ -42,7 +44,7 @@ export function flagsOf(specs: readonly OptionSpec[]): FlagTable {
 /** oclif's raw tokens as ours: digit options (`-4`) are options again. */
 export function tokensOf(specs: readonly OptionSpec[], raw: readonly RawToken[]): Token[] {
   const byDigit = new Map<string, OptionSpec>();
-  for (const spec of specs) for (const c of spec.chars ?? '') if (/\d/.test(c)) byDigit.set(`-${c}`, spec);
+  for (const spec of specs) for (const c of letters(spec)) if (isDigit(c)) byDigit.set(`-${c}`, spec);
   const valued = new Set(specs.filter((s) => s.value !== undefined).map((s) => s.name));
   return raw.map((token) => {
     if (token.type === 'flag') {
@@ -67,8 +69,11 @@ export function optionError(error: Error): Error {
 }
 
 /** `-t, --tcp-service HOST[:PORT]` */
-export function optionLabel({ name, chars = '', value }: OptionSpec): string {
-  const short = [...chars].map((c) => `-${c}, `).join('');
+export function optionLabel(spec: OptionSpec): string {
+  const { name, value } = spec;
+  const short = letters(spec)
+    .map((c) => `-${c}, `)
+    .join('');
   return `${short}--${name}${value === undefined ? '' : ` ${value}`}`;
 }
 

@@ -120,12 +120,15 @@ class SocketClient implements ControlClient {
     const reader = new FrameReader(
       {
         message: (value) => this.receive(value),
-        error: (error) => this.fail(new TransportError('protocol', `broken answer from dpvs: ${error.message}`)),
+        error: (error) =>
+          this.fail(new TransportError('protocol', `broken answer from dpvs: ${error.message}`)),
       },
       MAX_REPLY_BYTES,
     );
     socket.on('data', (chunk: Buffer) => reader.push(chunk));
-    socket.on('error', (error) => this.fail(new TransportError('lost', `connection to dpvs lost: ${error.message}`)));
+    socket.on('error', (error) =>
+      this.fail(new TransportError('lost', `connection to dpvs lost: ${error.message}`)),
+    );
     socket.on('close', () => {
       reader.end();
       this.fail(new TransportError('lost', 'dpvs closed the connection'));
@@ -163,7 +166,9 @@ class SocketClient implements ControlClient {
     const response = value as { id?: unknown; error?: { message?: unknown } } | null;
     // an error without id: the server could not read the request at all
     if (typeof response === 'object' && response !== null && response.id === null && response.error) {
-      this.fail(new TransportError('protocol', `dpvs refused the request: ${String(response.error.message)}`));
+      this.fail(
+        new TransportError('protocol', `dpvs refused the request: ${String(response.error.message)}`),
+      );
       return;
     }
     if (typeof response === 'object' && response !== null) this.rpc.receive(value as never);

@@ -38,7 +38,8 @@ export class FramingError extends Error {
 export function encodeMessage(message: unknown, max: number = MAX_MESSAGE_BYTES): string {
   const line = JSON.stringify(message) + '\n';
   const size = Buffer.byteLength(line);
-  if (size > max + 1) throw new FramingError('too-long', `message of ${size} bytes is over the maximum of ${max}`);
+  if (size > max + 1)
+    throw new FramingError('too-long', `message of ${size} bytes is over the maximum of ${max}`);
   return line;
 }
 
@@ -88,7 +89,8 @@ export class FrameReader {
   end(): void {
     const truncated = !this.closed && this.held > 0;
     this.stop();
-    if (truncated) this.handlers.error(new FramingError('truncated', 'connection closed in the middle of a message'));
+    if (truncated)
+      this.handlers.error(new FramingError('truncated', 'connection closed in the middle of a message'));
   }
 
   /** Drops what is held and ignores everything that follows. */

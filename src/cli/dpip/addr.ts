@@ -6,7 +6,12 @@ import { compact, device, integer, ipv4, oneOf, prefix } from '../values.js';
 import { request, verb, type DpipObject } from './command.js';
 
 const NO_DEVICE = 'no device specified.';
-const subject = { value: 'ADDR[/PLEN]', parse: prefix, doc: 'the address; PLEN 32 when left out', required: 'no address specified.' };
+const subject = {
+  value: 'ADDR[/PLEN]',
+  parse: prefix,
+  doc: 'the address; PLEN 32 when left out',
+  required: 'no address specified.',
+};
 const dev = { value: 'DEV', parse: device, doc: 'the device', required: NO_DEVICE };
 
 const lifetime = (text: string): number => {
@@ -102,7 +107,8 @@ export function formatAddr(a: Addr, { stats, verbose }: { stats: boolean; verbos
   const lcore = a.lcore === undefined ? '' : `[${String(a.lcore).padStart(2, '0')}] `;
   const broadcast = a.broadcast === undefined ? '' : `broadcast ${a.broadcast}`;
   const lft = a.validLft === 0 ? 'forever' : `${a.validLft}sec`;
-  const pool = a.sapool && (stats || verbose) ? ` sa_used ${a.saUsed} sa_free ${a.saFree} sa_miss ${a.saMiss}` : '';
+  const pool =
+    a.sapool && (stats || verbose) ? ` sa_used ${a.saUsed} sa_free ${a.saFree} sa_miss ${a.saMiss}` : '';
   return (
     `${lcore}${a.family} ${a.addr}/${a.plen} scope ${a.scope} ${a.dev}\n` +
     `    ${broadcast} valid_lft ${lft} preferred_lft ${lft}${pool}\n`

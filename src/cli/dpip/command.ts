@@ -1,5 +1,5 @@
 /** How objects and commands of `dpip` are declared. */
-import type { Input, Method, ControlClient } from '../../control/client.js';
+import type { ControlClient, Input } from '../../control/client.js';
 import type { CommandName } from '../../control/schema.js';
 import type { Grammar, Parsed, Slots } from '../grammar.js';
 import type { Io } from '../io.js';
@@ -21,16 +21,23 @@ export interface Context {
   options: DpipOptions;
   client: ControlClient;
   /** Prints `value` as JSON with `-j`, else the text made from it. */
-  print<T>(value: T, text: (value: T) => string): void;
+  print: <T>(value: T, text: (value: T) => string) => void;
 }
 
 /** One request of a command. */
 export type Request = { [M in CommandName]: { method: M; params: Input<M> } }[CommandName];
 
 /** A verb of an object: changes something (`request`) or shows something (`show`). */
-export interface Verb<S = any, W extends Slots = any> {
+export interface Verb {
   name: 'show' | 'add' | 'del' | 'set' | 'flush';
   doc: string;
+  grammar: Grammar;
+  request?: (parsed: Parsed<unknown, Slots>) => Request;
+  show?: (parsed: Parsed<unknown, Slots>, context: Context) => Promise<void>;
+}
+
+/** A verb as it is declared: what its functions get follows from its grammar. */
+export interface VerbSpec<S, W extends Slots> extends Pick<Verb, 'name' | 'doc'> {
   grammar: Grammar<S, W>;
   request?: (parsed: Parsed<S, W>) => Request;
   show?: (parsed: Parsed<S, W>, context: Context) => Promise<void>;
@@ -42,10 +49,8 @@ export interface DpipObject {
   verbs: Verb[];
 }
 
-/** Types `request` and `show` from the grammar. */
-export const verb = <S, W extends Slots>(spec: Verb<S, W>): Verb => spec as Verb;
+/** Forgets the types: a verb only ever gets what its own grammar has parsed. */
+export const verb = <S, W extends Slots>(spec: VerbSpec<S, W>): Verb => spec as unknown as Verb;
 
 export const request = <M extends CommandName>(method: M, params: Input<M>): Request =>
   ({ method, params }) as unknown as Request;
-
-export type { Method };

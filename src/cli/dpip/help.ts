@@ -1,5 +1,5 @@
 /** Help texts of `dpip`, made from the declarations. */
-import { usageOf, type Slots } from '../grammar.js';
+import { usageOf } from '../grammar.js';
 import { columns, optionLabel, type OptionSpec } from '../options.js';
 import type { DpipObject } from './command.js';
 
@@ -8,11 +8,17 @@ export function usage(objects: readonly DpipObject[], options: readonly OptionSp
     'Usage:\n' +
     '    dpip [OPTIONS] OBJECT { COMMAND | help }\n' +
     'Objects:\n' +
-    columns(objects.map((o) => [o.name, o.doc]), '    ') +
+    columns(
+      objects.map((o) => [o.name, o.doc]),
+      '    ',
+    ) +
     'Commands:\n' +
     '    show (list), add, del (delete), set (change), flush, help; objects and commands may be abbreviated\n' +
     'Options (anywhere on the line):\n' +
-    columns(options.map((o) => [optionLabel(o), o.doc]), '    ')
+    columns(
+      options.map((o) => [optionLabel(o), o.doc]),
+      '    ',
+    )
   );
 }
 
@@ -29,7 +35,7 @@ export function parameters({ verbs }: DpipObject): [string, string][] {
   };
   for (const { grammar } of verbs) {
     if (grammar.subject?.value) add(grammar.subject.value, grammar.subject.value, grammar.subject.doc);
-    for (const [name, { value, doc }] of Object.entries(grammar.words as Slots)) {
+    for (const [name, { value, doc }] of Object.entries(grammar.words)) {
       add(name, value === undefined ? name : `${name} ${value}`, doc);
     }
   }
@@ -40,9 +46,14 @@ export function objectHelp(object: DpipObject): string {
   const words = parameters(object);
   return (
     'Usage:\n' +
-    usageLines(object).map((line) => `    ${line}\n`).join('') +
+    usageLines(object)
+      .map((line) => `    ${line}\n`)
+      .join('') +
     'Commands:\n' +
-    columns(object.verbs.map((v) => [v.name, v.doc]), '    ') +
+    columns(
+      object.verbs.map((v) => [v.name, v.doc]),
+      '    ',
+    ) +
     (words.length === 0 ? '' : 'Parameters:\n' + columns(words, '    '))
   );
 }

@@ -7,10 +7,14 @@ export type Grid = (readonly (readonly [heading: string, value: number])[])[];
 const INDENT = '    ';
 
 export function formatGrid(grid: Grid, width: number, suffix = ''): string {
-  const line = (cells: string[]): string => INDENT + cells.map((c) => c.padEnd(width)).join('').trimEnd() + '\n';
-  return grid
-    .map((row) => line(row.map(([h]) => h + suffix)) + line(row.map(([, v]) => String(v))))
-    .join('');
+  const line = (cells: string[]): string =>
+    INDENT +
+    cells
+      .map((c) => c.padEnd(width))
+      .join('')
+      .trimEnd() +
+    '\n';
+  return grid.map((row) => line(row.map(([h]) => h + suffix)) + line(row.map(([, v]) => String(v)))).join('');
 }
 
 /** Name, flags and address of a device. */
@@ -40,12 +44,27 @@ export function formatLink(l: Link): string {
 
 export function linkCounters({ stats: s }: Link): Grid {
   return [
-    [['ipackets', s.ipackets], ['opackets', s.opackets], ['ibytes', s.ibytes], ['obytes', s.obytes]],
-    [['ierrors', s.ierrors], ['oerrors', s.oerrors], ['imissed', s.imissed], ['rx_nombuf', s.rxNombuf]],
+    [
+      ['ipackets', s.ipackets],
+      ['opackets', s.opackets],
+      ['ibytes', s.ibytes],
+      ['obytes', s.obytes],
+    ],
+    [
+      ['ierrors', s.ierrors],
+      ['oerrors', s.oerrors],
+      ['imissed', s.imissed],
+      ['rx_nombuf', s.rxNombuf],
+    ],
   ];
 }
 
-export const linkBuffers = (l: Link): Grid => [[['mbuf-avail', l.mbufAvail], ['mbuf-inuse', l.mbufInUse]]];
+export const linkBuffers = (l: Link): Grid => [
+  [
+    ['mbuf-avail', l.mbufAvail],
+    ['mbuf-inuse', l.mbufInUse],
+  ],
+];
 
 /** What happened per second between two samples, with the headings of the velocity view. */
 export function formatVelocity(before: Link, after: Link, seconds: number): string {
@@ -72,7 +91,14 @@ export function formatDetail({ detail: d }: Link): string {
   const cells = info.map(([key, value]) => `${key} ${value}`);
   const lines = [
     `${INDENT}driver ${d.driver} devargs ${d.devargs} steering ${d.steering}`,
-    ...chunk(cells, 4).map((row) => INDENT + row.map((c) => c.padEnd(28)).join('').trimEnd()),
+    ...chunk(cells, 4).map(
+      (row) =>
+        INDENT +
+        row
+          .map((c) => c.padEnd(28))
+          .join('')
+          .trimEnd(),
+    ),
     `${INDENT}Queue Configuration:`,
     ...d.queues.map((q) => `${INDENT}${INDENT}${q.lcore}: rx ${list(q.rx)} tx ${list(q.tx)}`),
     `${INDENT}HW mcast list:`,
@@ -95,7 +121,9 @@ function chunk<T>(items: T[], size: number): T[][] {
 export function formatLcores(lcores: readonly Lcore[], stats: boolean): string {
   const section = (title: string, role: Lcore['role']): string => {
     const members = lcores.filter((l) => l.role === role);
-    return members.length === 0 ? '' : `<< ${title} >>\n${members.map((l) => formatLcore(l, stats)).join('')}`;
+    return members.length === 0
+      ? ''
+      : `<< ${title} >>\n${members.map((l) => formatLcore(l, stats)).join('')}`;
   };
   // spelling as in the original
   return section('Controll Plane', 'master') + section('Data Plane', 'worker');
@@ -117,8 +145,22 @@ function formatLcore(l: Lcore, stats: boolean): string {
 export function lcoreCounters({ stats }: Lcore): Grid {
   const of = (name: string): number => stats[name] ?? 0;
   return [
-    [['lcore_loop', of('loops')], ['pktburst', of('rxBursts')], ['zpktburst', of('rxEmpty')], ['fpktburst', of('rxFull')]],
-    [['z2hpktburst', of('rxLowHalf')], ['h2fpktburst', of('rxHighHalf')], ['dropped', of('dropped')]],
-    [['ipackets', of('rxPackets')], ['ibytes', of('rxBytes')], ['opackets', of('txPackets')], ['obytes', of('txBytes')]],
+    [
+      ['lcore_loop', of('loops')],
+      ['pktburst', of('rxBursts')],
+      ['zpktburst', of('rxEmpty')],
+      ['fpktburst', of('rxFull')],
+    ],
+    [
+      ['z2hpktburst', of('rxLowHalf')],
+      ['h2fpktburst', of('rxHighHalf')],
+      ['dropped', of('dropped')],
+    ],
+    [
+      ['ipackets', of('rxPackets')],
+      ['ibytes', of('rxBytes')],
+      ['opackets', of('txPackets')],
+      ['obytes', of('txBytes')],
+    ],
   ];
 }

@@ -51,8 +51,16 @@ export const link: DpipObject = {
           mtu: { value: 'N', parse: integer(68, 9000), doc: 'largest packet in bytes' },
         },
         later: [
-          'tc-egress', 'tc-ingress', 'lldp', 'bond-mode', 'bond-slave', 'bond-primary', 'bond-xmit-policy',
-          'bond-monitor-interval', 'bond-link-up-prop', 'bond-link-down-prop',
+          'tc-egress',
+          'tc-ingress',
+          'lldp',
+          'bond-mode',
+          'bond-slave',
+          'bond-primary',
+          'bond-xmit-policy',
+          'bond-monitor-interval',
+          'bond-link-up-prop',
+          'bond-link-down-prop',
         ],
         unknown: (word) => `invalid parameter name '${word}'`,
       },
@@ -70,8 +78,7 @@ export const link: DpipObject = {
 
 async function showLinks(dev: string | undefined, context: Context): Promise<void> {
   const { client, options } = context;
-  const query = (): Promise<Link[]> =>
-    client.call('link.list', compact({ dev, verbose: options.verbose }));
+  const query = (): Promise<Link[]> => client.call('link.list', compact({ dev, verbose: options.verbose }));
   if (options.interval === undefined) {
     context.print(await query(), (links) =>
       links
@@ -96,7 +103,9 @@ async function showCpus(subject: string, context: Context): Promise<void> {
   const query = async (): Promise<Lcore[]> => {
     const [lcores, drops] = await Promise.all([client.call('lcore.list', {}), client.call('drop.list', {})]);
     for (const l of lcores) {
-      l.stats['dropped'] = drops.filter((d) => d.lcore === l.id && !d.done).reduce((sum, d) => sum + d.count, 0);
+      l.stats['dropped'] = drops
+        .filter((d) => d.lcore === l.id && !d.done)
+        .reduce((sum, d) => sum + d.count, 0);
     }
     const chosen = subject === 'cpu' ? lcores : lcores.filter((l) => `cpu${l.cpu}` === subject);
     if (chosen.length === 0) {
@@ -132,8 +141,9 @@ async function sample<T>(
     const now = io.now();
     const seconds = Math.max((now - then) / 1000, 0.001);
     const old = before;
-    print({ seconds, before, after }, () =>
-      (options.color && io.tty ? CLEAR_SCREEN : '') + text(old, after, seconds),
+    print(
+      { seconds, before, after },
+      () => (options.color && io.tty ? CLEAR_SCREEN : '') + text(old, after, seconds),
     );
     before = after;
     then = now;

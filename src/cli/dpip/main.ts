@@ -18,7 +18,17 @@ export const OBJECTS: readonly DpipObject[] = [link, addr, route, neigh, drop];
 
 /** Objects of the original that this version lacks. */
 export const LATER_OBJECTS = [
-  'vlan', 'tunnel', 'qsch', 'cls', 'ipv6', 'iftraf', 'eal-mem', 'ipset', 'flow', 'maddr', 'lldp',
+  'vlan',
+  'tunnel',
+  'qsch',
+  'cls',
+  'ipv6',
+  'iftraf',
+  'eal-mem',
+  'ipset',
+  'flow',
+  'maddr',
+  'lldp',
 ] as const;
 
 /** Verbs as typed -> verbs as declared; abbreviations are tried in this order. */
@@ -46,7 +56,12 @@ export const OPTIONS: readonly OptionSpec[] = [
   { name: 'inet', chars: '4', doc: 'IPv4 only (the same as -f inet)' },
   { name: 'inet6', chars: '6', doc: 'IPv6 only (not supported yet)' },
   { name: 'family', chars: 'f', value: 'inet|inet6', doc: 'address family' },
-  { name: 'interval', chars: 'i', value: 'SEC', doc: 'link show: repeat every SEC seconds and show what happens per second' },
+  {
+    name: 'interval',
+    chars: 'i',
+    value: 'SEC',
+    doc: 'link show: repeat every SEC seconds and show what happens per second',
+  },
   { name: 'count', chars: 'c', value: 'N', doc: 'link show: stop after N times' },
   { name: 'color', chars: 'C', doc: 'redraw the screen each time' },
   { name: 'force', chars: 'F', doc: 'accepted, without effect on these objects' },
@@ -84,7 +99,7 @@ class Dpip extends Program {
     const parsed = parseWords(verb.grammar, rest);
     if (verb.request) {
       const { method, params } = verb.request(parsed);
-      await (await this.daemon()).call(method, params as never);
+      await (await this.daemon()).call(method, params);
       if (this.json) this.io.out('{"ok":true}\n');
     } else {
       await verb.show!(parsed, await this.context(options));
@@ -96,7 +111,8 @@ class Dpip extends Program {
     const text = errorText(error);
     if (text === undefined) return this.internal(error);
     if (this.json) {
-      const data = error instanceof DpvsError ? error.toData() : { code: 'INVAL', errno: -1, message: error.message };
+      const data =
+        error instanceof DpvsError ? error.toData() : { code: 'INVAL', errno: -1, message: error.message };
       this.io.out(`${JSON.stringify({ error: data })}\n`);
     }
     this.io.err(text);

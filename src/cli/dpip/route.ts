@@ -18,11 +18,18 @@ const attributes = {
   mtu: { value: 'N', parse: integer(0, 9000), doc: 'largest packet on this route, 0 = that of the device' },
   metric: { value: 'N', parse: integer(0, 0xffffffff), doc: 'stored and shown' },
   tos: { value: 'N', parse: integer(0, 255), doc: 'type of service' },
-  scope: { value: 'SCOPE', parse: oneOf('host', 'kni_host', 'link', 'global'), doc: 'host, kni_host, link or global' },
+  scope: {
+    value: 'SCOPE',
+    parse: oneOf('host', 'kni_host', 'link', 'global'),
+    doc: 'host, kni_host, link or global',
+  },
 };
 const local = { local: flag('a route of the local table') };
 
-const dst = (prefix: Prefix): { dst: string; plen: number } => ({ dst: prefix.addr, plen: prefix.plen ?? 32 });
+const dst = (prefix: Prefix): { dst: string; plen: number } => ({
+  dst: prefix.addr,
+  plen: prefix.plen ?? 32,
+});
 
 export const route: DpipObject = {
   name: 'route',
@@ -61,7 +68,9 @@ export const route: DpipObject = {
     verb({
       name: 'flush',
       doc: 'removes the routes of a device',
-      grammar: { words: { dev: { value: 'DEV', parse: device, doc: 'the device', required: 'no device specified.' } } },
+      grammar: {
+        words: { dev: { value: 'DEV', parse: device, doc: 'the device', required: 'no device specified.' } },
+      },
       request: ({ values }) => request('route.flush', { dev: values.dev! }),
     }),
   ],

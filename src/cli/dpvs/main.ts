@@ -18,9 +18,9 @@ const DEFAULT_CONF = '/etc/dpvs.conf';
 
 /** What the daemon's modules export, as far as it matters here. They are loaded only when asked for. */
 export interface Modules {
-  master(): Promise<{ run(options: RunOptions): Promise<number> }>;
-  config(): Promise<{ loadConfig(path: string): { warnings: { message: string }[] } }>;
-  diagnostics(): Promise<{ formatDiagnostics(list: readonly object[]): string }>;
+  master(): Promise<{ run: (options: RunOptions) => Promise<number> }>;
+  config(): Promise<{ loadConfig: (path: string) => { warnings: { message: string }[] } }>;
+  diagnostics(): Promise<{ formatDiagnostics: (list: readonly object[]) => string }>;
 }
 
 export interface RunOptions {
@@ -45,7 +45,10 @@ export function usage(): string {
     '    dpvs [-c FILE] [-p FILE] [-x SOCKET] [-- EAL ARGUMENTS]\n' +
     '    dpvs --check [FILE]\n' +
     'Options:\n' +
-    columns(OPTIONS.map((o) => [optionLabel(o), o.doc]), '    ')
+    columns(
+      OPTIONS.map((o) => [optionLabel(o), o.doc]),
+      '    ',
+    )
   );
 }
 
@@ -79,7 +82,8 @@ class Dpvs extends Program {
   report(error: Error): number {
     if (error instanceof OptionError) this.io.err(`dpvs: ${error.message}\n${usage()}`);
     else if (error instanceof UsageError) this.io.err(`dpvs: ${error.message}\n`);
-    else if (error instanceof DpvsError) this.io.err(`dpvs: ${error.message}\n${error.hint ? `      ${error.hint}\n` : ''}`);
+    else if (error instanceof DpvsError)
+      this.io.err(`dpvs: ${error.message}\n${error.hint ? `      ${error.hint}\n` : ''}`);
     else return this.internal(error);
     return 1;
   }

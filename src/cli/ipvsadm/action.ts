@@ -17,7 +17,10 @@ export type Action =
   | { kind: 'connections'; json: boolean }
   | { kind: 'timeouts'; json: boolean }
   | { kind: 'laddrs'; svc?: SvcKey; json: boolean }
-  | { kind: 'save' | 'restore' | 'help' | 'version' };
+  | { kind: 'save' }
+  | { kind: 'restore' }
+  | { kind: 'help' }
+  | { kind: 'version' };
 
 const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
 
@@ -63,7 +66,9 @@ export function actionOf({ command, options }: Line): Action {
       return {
         kind: 'list',
         ...compact({ svc: service(options) }),
-        format: (['stats', 'rate', 'thresholds', 'persistent-conn'] as const).find((f) => options.has(f)) ?? 'default',
+        format:
+          (['stats', 'rate', 'thresholds', 'persistent-conn'] as const).find((f) => options.has(f)) ??
+          'default',
         exact: options.has('exact'),
         sort: !options.has('nosort'),
         json,
@@ -115,10 +120,7 @@ function serviceOptions(options: Map<string, string>): { scheduler?: string; con
   return compact({ scheduler: options.get('scheduler'), connTimeout });
 }
 
-function server(
-  options: Map<string, string>,
-  defaultFwd?: DestEntry['fwd'],
-): Input<'dest.edit'> {
+function server(options: Map<string, string>, defaultFwd?: DestEntry['fwd']): Input<'dest.edit'> {
   const svc = requiredService(options);
   const real = endpoint(options.get('real-server')!, 'real');
   const fwd = FORWARDS.find(([option]) => options.has(option))?.[1] ?? defaultFwd;

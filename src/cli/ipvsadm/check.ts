@@ -42,7 +42,11 @@ export function checkLine(tokens: readonly Token[]): Line {
     options.set(option.name, token.value ?? '');
     if (option.later) later ??= option.name;
   }
-  if (!command) throw new OptionError(surplus === undefined ? 'no command' : `'${surplus}' is not a command`, EXIT_TRY_HELP);
+  if (!command)
+    throw new OptionError(
+      surplus === undefined ? 'no command' : `'${surplus}' is not a command`,
+      EXIT_TRY_HELP,
+    );
   if (later === 'ipv6') throw notYet('IPv6', EXIT_USAGE);
   if (later !== undefined) throw notYet(`'--${later}'`, EXIT_USAGE);
   if (surplus !== undefined) throw fail(`unexpected argument ${surplus}`);
@@ -67,7 +71,9 @@ function checkList(options: Map<string, string>): void {
   if (has('sort') && has('nosort')) {
     throw fail("The option 'nosort' conflicts with the 'sort' option in the 'list' command");
   }
-  const what = [has('connection'), has('timeout'), has('tcp-service') || has('udp-service')].filter(Boolean).length;
+  const what = [has('connection'), has('timeout'), has('tcp-service') || has('udp-service')].filter(
+    Boolean,
+  ).length;
   const format = ['stats', 'rate', 'thresholds', 'persistent-conn'].filter(has).length;
   const other = has('connection') || has('timeout');
   if (what > 1 || format > 1 || (other && format > 0)) throw fail('options conflicts in the list command');

@@ -1,5 +1,12 @@
 /** Listings, in the columns of the original: scripts read them. */
-import type { ConnEntry, DestEntry, LaddrEntry, QueryResults, SvcEntry, SvcKey } from '../../control/results.js';
+import type {
+  ConnEntry,
+  DestEntry,
+  LaddrEntry,
+  QueryResults,
+  SvcEntry,
+  SvcKey,
+} from '../../control/results.js';
 import type { Format } from './action.js';
 
 const FORWARD_NAMES: Record<DestEntry['fwd'], string> = {
@@ -28,7 +35,12 @@ const HEADINGS: Record<Format, string> = {
 };
 
 /** The table of services and real servers. */
-export function formatServices(version: string, services: readonly SvcEntry[], format: Format, exact: boolean): string {
+export function formatServices(
+  version: string,
+  services: readonly SvcEntry[],
+  format: Format,
+  exact: boolean,
+): string {
   const lines = [`IP Virtual Server version ${version} (size=0)`, HEADINGS[format]];
   for (const s of services) {
     lines.push(serviceLine(s, format, exact));
@@ -65,7 +77,11 @@ function destLine(d: DestEntry, format: Format, exact: boolean): string {
   }
 }
 
-function numbers({ counters: c, rates: r }: SvcEntry | DestEntry, format: 'stats' | 'rate', exact: boolean): string {
+function numbers(
+  { counters: c, rates: r }: SvcEntry | DestEntry,
+  format: 'stats' | 'rate',
+  exact: boolean,
+): string {
   const values =
     format === 'stats'
       ? [c.conns, c.inPackets, c.outPackets, c.inBytes, c.outBytes]
@@ -89,7 +105,8 @@ export function largeNumber(value: number, exact: boolean): string {
   return right(Math.floor(value / divisor), 8) + letter;
 }
 
-const byAddress = (text: string): number => text.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0);
+const byAddress = (text: string): number =>
+  text.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0);
 
 /** By protocol, address, port; real servers by address, port. */
 export function sortServices(services: readonly SvcEntry[]): SvcEntry[] {

@@ -1,5 +1,5 @@
 /** Help text of `ipvsadm`, made from the tables. */
-import { columns, optionLabel } from '../options.js';
+import { columns, letters, optionLabel } from '../options.js';
 import { COMMANDS, OPTIONS, type IpvsCommand } from './options.js';
 
 /** `-t HOST:PORT|-u HOST:PORT` */
@@ -11,8 +11,13 @@ function part(name: string): string {
 }
 
 /** `ipvsadm -A -t HOST:PORT|-u HOST:PORT [-s NAME] [--conn-timeout SEC]` */
-export function usageLine({ name, chars, needs = [], allows = [] }: IpvsCommand): string {
-  const command = chars ? [...chars].map((c) => `-${c}`).join('|') : `--${name}`;
+export function usageLine(spec: IpvsCommand): string {
+  const { name, chars, needs = [], allows = [] } = spec;
+  const command = chars
+    ? letters(spec)
+        .map((c) => `-${c}`)
+        .join('|')
+    : `--${name}`;
   return ['ipvsadm', command, ...needs.map(part), ...allows.map((a) => `[${part(a)}]`)].join(' ');
 }
 

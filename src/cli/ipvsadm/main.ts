@@ -1,5 +1,5 @@
 /** `ipvsadm`: virtual services, real servers, local addresses, connections. */
-import type { ControlClient, Input } from '../../control/client.js';
+import type { ControlClient } from '../../control/client.js';
 import type { CommandName } from '../../control/schema.js';
 import { DpvsError, ERRORS } from '../../core/errors.js';
 import { OptionError, UsageError } from '../errors.js';
@@ -58,7 +58,7 @@ class Ipvsadm extends Program {
   private async send(request: Request): Promise<void> {
     this.method = request.method;
     const client = await this.daemon();
-    await client.call(request.method, request.params as Input<typeof request.method>);
+    await client.call(request.method, request.params);
   }
 
   private async show(
@@ -86,8 +86,15 @@ class Ipvsadm extends Program {
         return print(await client.call('laddr.list', svc === undefined ? {} : { svc }), json, formatLaddrs);
       }
       case 'save': {
-        const [services, laddrs] = await Promise.all([client.call('svc.list', {}), client.call('laddr.list', {})]);
-        this.io.out(saveLines(sortServices(services), laddrs).map((line) => `${line}\n`).join(''));
+        const [services, laddrs] = await Promise.all([
+          client.call('svc.list', {}),
+          client.call('laddr.list', {}),
+        ]);
+        this.io.out(
+          saveLines(sortServices(services), laddrs)
+            .map((line) => `${line}\n`)
+            .join(''),
+        );
       }
     }
   }
@@ -120,7 +127,8 @@ class Ipvsadm extends Program {
     for (const { line, words } of restoreLines(text)) {
       try {
         const action = await this.action(words);
-        if (action.kind !== 'request') throw new UsageError(`'${words.join(' ')}' changes nothing`, EXIT_USAGE);
+        if (action.kind !== 'request')
+          throw new UsageError(`'${words.join(' ')}' changes nothing`, EXIT_USAGE);
         requests.push({ line, request: action });
       } catch (error) {
         errors.push({ line, error: error as Error });

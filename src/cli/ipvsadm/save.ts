@@ -1,7 +1,13 @@
 /** `--save` and `--restore`: all rules as lines of this program's own grammar. */
 import type { DestEntry, LaddrEntry, SvcEntry, SvcKey } from '../../control/results.js';
 
-const FORWARD_LETTERS: Record<DestEntry['fwd'], string> = { nat: 'm', tunnel: 'i', dr: 'g', fullnat: 'b', snat: 'J' };
+const FORWARD_LETTERS: Record<DestEntry['fwd'], string> = {
+  nat: 'm',
+  tunnel: 'i',
+  dr: 'g',
+  fullnat: 'b',
+  snat: 'J',
+};
 
 const keyOf = ({ proto, addr, port }: SvcKey): string => `-${proto === 'tcp' ? 't' : 'u'} ${addr}:${port}`;
 
@@ -26,7 +32,16 @@ export function saveLines(services: readonly SvcEntry[], laddrs: readonly LaddrE
 export function restoreLines(text: string): { line: number; words: string[] }[] {
   return text
     .split('\n')
-    .map((source, i) => ({ line: i + 1, words: source.trim().split(/\s+/).filter((w) => w !== '') }))
-    .map(({ line, words }) => ({ line, words: /(^|\/)ipvsadm$/.test(words[0] ?? '') ? words.slice(1) : words }))
+    .map((source, i) => ({
+      line: i + 1,
+      words: source
+        .trim()
+        .split(/\s+/)
+        .filter((w) => w !== ''),
+    }))
+    .map(({ line, words }) => ({
+      line,
+      words: /(^|\/)ipvsadm$/.test(words[0] ?? '') ? words.slice(1) : words,
+    }))
     .filter(({ words }) => words.length > 0 && !words[0]!.startsWith('#'));
 }

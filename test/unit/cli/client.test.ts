@@ -43,13 +43,30 @@ describe('control client', () => {
     });
     const error = await client.call('svc.flush', {}).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(DpvsError);
-    expect((error as DpvsError).toData()).toEqual({ code: 'EXIST', errno: -3, message: 'it is there', hint: 'look' });
+    expect((error as DpvsError).toData()).toEqual({
+      code: 'EXIST',
+      errno: -3,
+      message: 'it is there',
+      hint: 'look',
+    });
   });
 
   it.each([
-    ['a response without id', '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}\n', 'dpvs refused the request: Parse error'],
-    ['an error without data', '{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"oops"}}\n', 'dpvs refused the request: oops'],
-    ['an error with a code that we do not know', '{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"oops","data":{"code":"toString"}}}\n', 'dpvs refused the request: oops'],
+    [
+      'a response without id',
+      '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}\n',
+      'dpvs refused the request: Parse error',
+    ],
+    [
+      'an error without data',
+      '{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"oops"}}\n',
+      'dpvs refused the request: oops',
+    ],
+    [
+      'an error with a code that we do not know',
+      '{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"oops","data":{"code":"toString"}}}\n',
+      'dpvs refused the request: oops',
+    ],
     ['something that is not JSON', 'hello\n', 'broken answer from dpvs: not a JSON message'],
     ['something that is no object', '17\n', 'broken answer from dpvs: not an object'],
   ])('makes a clear error of %s', async (_, reply, message) => {
@@ -59,7 +76,10 @@ describe('control client', () => {
 
   it('says so when the daemon goes away during a request, and afterwards', async () => {
     const [client] = await serve((_request, socket) => void socket.destroy());
-    await expect(client.call('info', {})).rejects.toMatchObject({ kind: 'lost', message: 'dpvs closed the connection' });
+    await expect(client.call('info', {})).rejects.toMatchObject({
+      kind: 'lost',
+      message: 'dpvs closed the connection',
+    });
     await expect(client.call('info', {})).rejects.toMatchObject({ kind: 'lost' });
   });
 
@@ -68,12 +88,17 @@ describe('control client', () => {
     cleanups.push(() => server.close());
     const client = await connect({ path: server.path, timeoutMs: 20 });
     cleanups.push(() => client.close());
-    await expect(client.call('info', {})).rejects.toMatchObject({ kind: 'timeout', message: 'dpvs did not answer within 0.02 s' });
+    await expect(client.call('info', {})).rejects.toMatchObject({
+      kind: 'timeout',
+      message: 'dpvs did not answer within 0.02 s',
+    });
   });
 
   it('reads answers larger than a request may be', async () => {
     const names = Array.from({ length: 200_000 }, (_, i) => `scheduler-${i}`);
-    const [client] = await serve(({ id }, socket) => void socket.write(`${JSON.stringify({ jsonrpc: '2.0', id, result: names })}\n`));
+    const [client] = await serve(
+      ({ id }, socket) => void socket.write(`${JSON.stringify({ jsonrpc: '2.0', id, result: names })}\n`),
+    );
     expect(await client.call('sched.list', {})).toHaveLength(200_000);
   });
 
@@ -92,17 +117,25 @@ describe('control client', () => {
 
     it('says that there is no socket', async () => {
       const path = join(folder(), 'ipc');
-      await expect(connect({ path })).rejects.toMatchObject({ kind: 'not-running', message: `dpvs is not running (no socket at ${path})` });
+      await expect(connect({ path })).rejects.toMatchObject({
+        kind: 'not-running',
+        message: `dpvs is not running (no socket at ${path})`,
+      });
     });
 
     it('says that nobody listens on a file that is left over', async () => {
       const path = join(folder(), 'ipc');
       writeFileSync(path, '');
-      await expect(connect({ path })).rejects.toMatchObject({ kind: 'not-running', message: `dpvs is not running (nobody listens at ${path})` });
+      await expect(connect({ path })).rejects.toMatchObject({
+        kind: 'not-running',
+        message: `dpvs is not running (nobody listens at ${path})`,
+      });
     });
 
     it('says that the path is too long instead of crashing', async () => {
-      await expect(connect({ path: `/${'x'.repeat(200)}` })).rejects.toMatchObject({ name: 'TransportError' });
+      await expect(connect({ path: `/${'x'.repeat(200)}` })).rejects.toMatchObject({
+        name: 'TransportError',
+      });
     });
   });
 });

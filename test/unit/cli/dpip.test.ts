@@ -28,22 +28,47 @@ const dpdk0: Link = {
   txTcpCsum: true,
   txUdpCsum: true,
   txFastFree: false,
-  stats: { ipackets: 100, opackets: 90, ibytes: 6400, obytes: 5400, ierrors: 1, oerrors: 2, imissed: 3, rxNombuf: 4 },
+  stats: {
+    ipackets: 100,
+    opackets: 90,
+    ibytes: 6400,
+    obytes: 5400,
+    ierrors: 1,
+    oerrors: 2,
+    imissed: 3,
+    rxNombuf: 4,
+  },
   mbufAvail: 65000,
   mbufInUse: 535,
 };
 
 describe('requests', () => {
   const table: [line: string, method: string, params: unknown][] = [
-    ['addr add 192.168.100.100/24 dev dpdk0', 'addr.add', { dev: 'dpdk0', addr: '192.168.100.100', plen: 24 }],
+    [
+      'addr add 192.168.100.100/24 dev dpdk0',
+      'addr.add',
+      { dev: 'dpdk0', addr: '192.168.100.100', plen: 24 },
+    ],
     ['addr add 10.0.0.1 dev dpdk0', 'addr.add', { dev: 'dpdk0', addr: '10.0.0.1' }],
     ['addr add dev dpdk0 10.0.0.1', 'addr.add', { dev: 'dpdk0', addr: '10.0.0.1' }],
     [
       'addr add 10.0.0.1/32 broadcast 10.0.0.255 dev d valid_lft 60 prefered_lft 30 scope link sapool',
       'addr.add',
-      { dev: 'd', addr: '10.0.0.1', plen: 32, broadcast: '10.0.0.255', validLft: 60, scope: 'link', sapool: true },
+      {
+        dev: 'd',
+        addr: '10.0.0.1',
+        plen: 32,
+        broadcast: '10.0.0.255',
+        validLft: 60,
+        scope: 'link',
+        sapool: true,
+      },
     ],
-    ['addr add 10.0.0.1 dev d valid_lft forever preferred_lft forever', 'addr.add', { dev: 'd', addr: '10.0.0.1', validLft: 0 }],
+    [
+      'addr add 10.0.0.1 dev d valid_lft forever preferred_lft forever',
+      'addr.add',
+      { dev: 'd', addr: '10.0.0.1', validLft: 0 },
+    ],
     ['addr change 10.0.0.1 dev d scope host', 'addr.set', { dev: 'd', addr: '10.0.0.1', scope: 'host' }],
     ['addr del 10.0.0.1/24 dev d', 'addr.del', { dev: 'd', addr: '10.0.0.1', plen: 24 }],
     ['addr delete 10.0.0.1 dev d', 'addr.del', { dev: 'd', addr: '10.0.0.1' }],
@@ -51,21 +76,44 @@ describe('requests', () => {
     ['-4 addr add 10.0.0.1 dev d', 'addr.add', { dev: 'd', addr: '10.0.0.1' }],
     ['addr -f inet add 10.0.0.1 -F dev d', 'addr.add', { dev: 'd', addr: '10.0.0.1' }],
     ['a a 10.0.0.1 dev d', 'addr.add', { dev: 'd', addr: '10.0.0.1' }],
-    ['route add default via 10.0.0.254 src 10.0.0.254', 'route.add', { dst: '0.0.0.0', plen: 0, via: '10.0.0.254', src: '10.0.0.254' }],
+    [
+      'route add default via 10.0.0.254 src 10.0.0.254',
+      'route.add',
+      { dst: '0.0.0.0', plen: 0, via: '10.0.0.254', src: '10.0.0.254' },
+    ],
     [
       'route add 10.1.0.0/16 via 10.0.0.2 dev d src 10.0.0.1 mtu 1400 metric 5 tos 8 scope global local',
       'route.add',
-      { dst: '10.1.0.0', plen: 16, via: '10.0.0.2', dev: 'd', src: '10.0.0.1', mtu: 1400, metric: 5, tos: 8, scope: 'global', local: true },
+      {
+        dst: '10.1.0.0',
+        plen: 16,
+        via: '10.0.0.2',
+        dev: 'd',
+        src: '10.0.0.1',
+        mtu: 1400,
+        metric: 5,
+        tos: 8,
+        scope: 'global',
+        local: true,
+      },
     ],
     ['route set 10.1.0.0/16 mtu 0', 'route.set', { dst: '10.1.0.0', plen: 16, mtu: 0 }],
     ['route del 10.1.0.1 dev d scope link', 'route.del', { dst: '10.1.0.1', plen: 32, dev: 'd' }],
     ['route flush dev d', 'route.flush', { dev: 'd' }],
-    ['neigh add 10.0.0.2 lladdr 02:00:00:00:00:01 dev d', 'neigh.add', { dev: 'd', addr: '10.0.0.2', lladdr: '02:00:00:00:00:01' }],
+    [
+      'neigh add 10.0.0.2 lladdr 02:00:00:00:00:01 dev d',
+      'neigh.add',
+      { dev: 'd', addr: '10.0.0.2', lladdr: '02:00:00:00:00:01' },
+    ],
     ['neigh del 10.0.0.2 lladdr 02:00:00:00:00:01 dev d', 'neigh.del', { dev: 'd', addr: '10.0.0.2' }],
     ['neigh flush', 'neigh.flush', {}],
     ['link set d promisc on', 'link.set', { dev: 'd', promisc: true }],
     ['link set d link down mtu 9000', 'link.set', { dev: 'd', up: false, mtu: 9000 }],
-    ['link set d addr 02:00:00:00:00:01 allmulticast off forward2kni on', 'link.set', { dev: 'd', addr: '02:00:00:00:00:01', allmulticast: false, forward2kni: true }],
+    [
+      'link set d addr 02:00:00:00:00:01 allmulticast off forward2kni on',
+      'link.set',
+      { dev: 'd', addr: '02:00:00:00:00:01', allmulticast: false, forward2kni: true },
+    ],
   ];
   it.each(table)('%s', async (line, method, params) => {
     expect(await dpip(line)).toEqual({ code: 0, out: '', err: '', calls: [{ method, params }], slept: [] });
@@ -88,7 +136,10 @@ describe('errors: one line on standard error, exit 1, nothing sent', () => {
     ['addr add 10.0.0.1 dev d dev e', "duplicate 'dev'"],
     ['addr add 10.0.0.1 10.0.0.2 dev d', "unexpected word '10.0.0.2'"],
     ['addr add 10.0.0.1 dev d scope here', "scope: 'here' is none of host, link, global"],
-    ['addr add 10.0.0.1 dev d valid_lft soon', "valid_lft: 'soon' is neither forever nor a number of seconds"],
+    [
+      'addr add 10.0.0.1 dev d valid_lft soon',
+      "valid_lft: 'soon' is neither forever nor a number of seconds",
+    ],
     ['addr add 2001:db8::1 dev d', 'IPv6 (2001:db8::1) is not supported yet'],
     ['-6 addr show', 'IPv6 is not supported yet'],
     ['addr -6 show', 'IPv6 is not supported yet'],
@@ -124,19 +175,32 @@ describe('errors: one line on standard error, exit 1, nothing sent', () => {
         throw error;
       },
     });
-    const one = await dpip('link set d mtu 9000', refuse(new DpvsError('NODEV', "there is no 'd'", 'dpip link show')));
-    expect(one).toMatchObject({ code: 1, out: '', err: "dpip: no such device: there is no 'd'\n      dpip link show\n" });
+    const one = await dpip(
+      'link set d mtu 9000',
+      refuse(new DpvsError('NODEV', "there is no 'd'", 'dpip link show')),
+    );
+    expect(one).toMatchObject({
+      code: 1,
+      out: '',
+      err: "dpip: no such device: there is no 'd'\n      dpip link show\n",
+    });
     const two = await dpip('link set d mtu 9000 -j', refuse(new DpvsError('EXIST', 'd already exists')));
     expect(two.err).toBe('dpip: d already exists\n');
     expect(JSON.parse(two.out)).toEqual({ error: { code: 'EXIST', errno: -3, message: 'd already exists' } });
     const three = await dpip('addr add -j');
     expect(three.code).toBe(1);
-    expect(JSON.parse(three.out)).toEqual({ error: { code: 'INVAL', errno: -1, message: 'no address specified.' } });
+    expect(JSON.parse(three.out)).toEqual({
+      error: { code: 'INVAL', errno: -1, message: 'no address specified.' },
+    });
   });
 
   it('says in one line that there is no daemon, exit 2', async () => {
     const { code, out, err } = await run(main, ['link', 'show'], { daemon: false });
-    expect({ code, out, err }).toEqual({ code: 2, out: '', err: 'dpvs is not running (no socket at /tmp/none)\n' });
+    expect({ code, out, err }).toEqual({
+      code: 2,
+      out: '',
+      err: 'dpvs is not running (no socket at /tmp/none)\n',
+    });
   });
 });
 
@@ -146,11 +210,14 @@ describe('help', () => {
     expect({ code, out }).toEqual({ code: 0, out: '' });
     expect(err).toContain('dpip [OPTIONS] OBJECT { COMMAND | help }');
   });
-  it.each(['-h', '--help', 'help', 'addr help', 'addr -h', 'route show -h'])('%s: standard output, exit 0', async (line) => {
-    const { code, out, err } = await dpip(line);
-    expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(out).toMatch(/^Usage:\n/);
-  });
+  it.each(['-h', '--help', 'help', 'addr help', 'addr -h', 'route show -h'])(
+    '%s: standard output, exit 0',
+    async (line) => {
+      const { code, out, err } = await dpip(line);
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(out).toMatch(/^Usage:\n/);
+    },
+  );
   it('is that of the object when the command is missing, exit 1', async () => {
     const { code, out, err } = await dpip('neigh');
     expect({ code, out }).toEqual({ code: 1, out: '' });
@@ -171,7 +238,17 @@ describe('link show', () => {
   });
 
   it('shows the flags that are set', () => {
-    const other = { ...dpdk0, up: false, fullDuplex: false, autoneg: true, promisc: true, allmulticast: true, forward2kni: true, txFastFree: true, rxIpCsum: false };
+    const other = {
+      ...dpdk0,
+      up: false,
+      fullDuplex: false,
+      autoneg: true,
+      promisc: true,
+      allmulticast: true,
+      forward2kni: true,
+      txFastFree: true,
+      rxIpCsum: false,
+    };
     expect(formatLink(other).split('\n').slice(1)).toEqual([
       '    DOWN 10000 Mbps half-duplex auto-nego promisc allmulticast foward2kni',
       '    addr A0:36:9F:9D:61:F4 OF_TX_IP_CSUM OF_TX_TCP_CSUM OF_TX_UDP_CSUM OF_TX_FAST_FREE',
@@ -201,7 +278,17 @@ describe('link show', () => {
     let n = 0;
     const growing = (): Link[] => {
       const by = n++;
-      return [{ ...dpdk0, stats: { ...dpdk0.stats, ipackets: 100 + 20 * by, ibytes: 6400 + 2000 * by, imissed: by < 2 ? 3 : 1 } }];
+      return [
+        {
+          ...dpdk0,
+          stats: {
+            ...dpdk0.stats,
+            ipackets: 100 + 20 * by,
+            ibytes: 6400 + 2000 * by,
+            imissed: by < 2 ? 3 : 1,
+          },
+        },
+      ];
     };
     const { out, slept, calls } = await dpip('link show dpdk0 -s -i 2 -c 2', { 'link.list': growing });
     expect(slept).toEqual([2000, 2000]);
@@ -228,7 +315,9 @@ describe('link show', () => {
       queues: [{ lcore: 'lcore-1', rx: [0, 1], tx: [] }],
       mcast: ['01:00:5e:00:00:01'],
     };
-    expect((await dpip('link show -v', { 'link.list': [{ ...dpdk0, detail }] })).out.split('\n').slice(3)).toEqual([
+    expect(
+      (await dpip('link show -v', { 'link.list': [{ ...dpdk0, detail }] })).out.split('\n').slice(3),
+    ).toEqual([
       '    driver net_tap devargs net_tap0 steering rss-prediction',
       '    if_index 7                  max_rx_queues 16            max_tx_queues 16            reta_size 0',
       '    hash_key_size 40',
@@ -252,7 +341,18 @@ describe('link show', () => {
       socket: 0,
       state: 'stuck',
       queues: [{ dev: 'dpdk0', rx: [0], tx: [0] }],
-      stats: { loops: 1, rxBursts: 2, rxEmpty: 3, rxFull: 4, rxLowHalf: 5, rxHighHalf: 6, rxPackets: 7, rxBytes: 8, txPackets: 9, txBytes: 10 },
+      stats: {
+        loops: 1,
+        rxBursts: 2,
+        rxEmpty: 3,
+        rxFull: 4,
+        rxLowHalf: 5,
+        rxHighHalf: 6,
+        rxPackets: 7,
+        rxBytes: 8,
+        txPackets: 9,
+        txBytes: 10,
+      },
     },
   ];
   const drops: DropEntry[] = [
@@ -292,7 +392,9 @@ describe('link show', () => {
         '12 IP_TTL       TTL exceeded (traceroute)\n' +
         '11 IP_NO_ROUTE  no route (dpip route show)\n',
     );
-    expect((await dpip('drop show -v', cpus)).out.split('\n')).toContain('[02]  9 IP_TTL       TTL exceeded (traceroute)');
+    expect((await dpip('drop show -v', cpus)).out.split('\n')).toContain(
+      '[02]  9 IP_TTL       TTL exceeded (traceroute)',
+    );
     expect((await dpip('drop show', { 'drop.list': [] })).out).toBe('nothing dropped\n');
   });
 });
@@ -311,14 +413,18 @@ describe('other listings', () => {
     saMiss: 3,
   };
   it('addr show: two lines per address; the port pool with -s', async () => {
-    const answers = { 'addr.list': [addr, { ...addr, sapool: false, broadcast: '10.0.0.255', validLft: 90 }] };
+    const answers = {
+      'addr.list': [addr, { ...addr, sapool: false, broadcast: '10.0.0.255', validLft: 90 }],
+    };
     const plain =
       'inet 10.0.0.100/32 scope global dpdk1\n     valid_lft forever preferred_lft forever\n' +
       'inet 10.0.0.100/32 scope global dpdk1\n    broadcast 10.0.0.255 valid_lft 90sec preferred_lft 90sec\n';
     const { out, calls } = await dpip('addr show dev dpdk1', answers);
     expect(out).toBe(plain);
     expect(calls).toEqual([{ method: 'addr.list', params: { dev: 'dpdk1', perLcore: false } }]);
-    expect((await dpip('addr sh -s', answers)).out).toBe(plain.replace('forever\n', 'forever sa_used 1 sa_free 2 sa_miss 3\n'));
+    expect((await dpip('addr sh -s', answers)).out).toBe(
+      plain.replace('forever\n', 'forever sa_used 1 sa_free 2 sa_miss 3\n'),
+    );
   });
 
   it('addr show -v: every lcore', async () => {
@@ -331,7 +437,17 @@ describe('other listings', () => {
 
   it('route show', async () => {
     const route: RouteEntry = {
-      family: 'inet', dst: '0.0.0.0', plen: 0, via: '10.0.0.254', src: '0.0.0.0', dev: 'dpdk0', mtu: 1500, tos: 0, scope: 'global', metric: 0, proto: 'auto',
+      family: 'inet',
+      dst: '0.0.0.0',
+      plen: 0,
+      via: '10.0.0.254',
+      src: '0.0.0.0',
+      dev: 'dpdk0',
+      mtu: 1500,
+      tos: 0,
+      scope: 'global',
+      metric: 0,
+      proto: 'auto',
     };
     expect((await dpip('route show', { 'route.list': [route] })).out).toBe(
       'inet 0.0.0.0/0 via 10.0.0.254 src 0.0.0.0 dev dpdk0 mtu 1500 tos 0 scope global metric 0 proto auto \n',
@@ -339,7 +455,14 @@ describe('other listings', () => {
   });
 
   it('neigh show', async () => {
-    const entry: NeighEntry = { addr: '10.0.0.2', mac: '02:00:00:00:00:01', state: 'REACHABLE', dev: 'dpdk0', core: 1, static: true };
+    const entry: NeighEntry = {
+      addr: '10.0.0.2',
+      mac: '02:00:00:00:00:01',
+      state: 'REACHABLE',
+      dev: 'dpdk0',
+      core: 1,
+      static: true,
+    };
     const { mac: _, ...unresolved } = { ...entry, state: 'SEND', static: false };
     expect((await dpip('neigh show', { 'neigh.list': [entry, unresolved] })).out).toBe(
       `ip: ${'10.0.0.2'.padEnd(48)} mac: 02:00:00:00:00:01   state: REACHABLE     dev: dpdk0  core: 1  static\n` +

@@ -8,7 +8,10 @@ interface DpvsOutcome extends Outcome {
   checked: string[];
 }
 
-async function dpvs(line: string, load: () => { warnings: { message: string }[] } = () => ({ warnings: [] })): Promise<DpvsOutcome> {
+async function dpvs(
+  line: string,
+  load: () => { warnings: { message: string }[] } = () => ({ warnings: [] }),
+): Promise<DpvsOutcome> {
   const started: RunOptions[] = [];
   const checked: string[] = [];
   const modules: Modules = {
@@ -39,7 +42,12 @@ describe('dpvs', () => {
   it('hands over files and the arguments behind -- untouched', async () => {
     const { started } = await dpvs('-c a.conf --pid-file p -x s -- -a 0000:01:00.0 --file-prefix x -v -- -h');
     expect(started).toEqual([
-      { conf: 'a.conf', pidFile: 'p', ipcFile: 's', ealArgs: words('-a 0000:01:00.0 --file-prefix x -v -- -h') },
+      {
+        conf: 'a.conf',
+        pidFile: 'p',
+        ipcFile: 's',
+        ealArgs: words('-a 0000:01:00.0 --file-prefix x -v -- -h'),
+      },
     ]);
   });
 
@@ -51,18 +59,32 @@ describe('dpvs', () => {
     ['-c my.conf --check', 'my.conf'],
   ])('%s checks only', async (line, file) => {
     const { code, out, err, started, checked } = await dpvs(line);
-    expect({ code, out, err, started, checked }).toEqual({ code: 0, out: `${file}: ok\n`, err: '', started: [], checked: [file] });
+    expect({ code, out, err, started, checked }).toEqual({
+      code: 0,
+      out: `${file}: ok\n`,
+      err: '',
+      started: [],
+      checked: [file],
+    });
   });
 
   it('--check prints warnings and exits 0', async () => {
-    expect(await dpvs('--check x', () => ({ warnings: [{ message: 'w' }] }))).toMatchObject({ code: 0, err: '1 warnings\n', out: 'x: ok\n' });
+    expect(await dpvs('--check x', () => ({ warnings: [{ message: 'w' }] }))).toMatchObject({
+      code: 0,
+      err: '1 warnings\n',
+      out: 'x: ok\n',
+    });
   });
 
   it('--check prints all errors and exits 1', async () => {
     const fail = (): never => {
       throw new DpvsError('INVAL', 'x:3:9: error: bad\n1 error', 'hint');
     };
-    expect(await dpvs('--check x', fail)).toMatchObject({ code: 1, err: 'x:3:9: error: bad\n1 error\n', out: '' });
+    expect(await dpvs('--check x', fail)).toMatchObject({
+      code: 1,
+      err: 'x:3:9: error: bad\n1 error\n',
+      out: '',
+    });
   });
 
   it.each([

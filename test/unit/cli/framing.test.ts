@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodeMessage, FrameReader, MAX_MESSAGE_BYTES, type FramingErrorKind } from '../../../src/control/framing.js';
+import {
+  encodeMessage,
+  FrameReader,
+  MAX_MESSAGE_BYTES,
+  type FramingErrorKind,
+} from '../../../src/control/framing.js';
 
 function reader(max?: number): { frames: FrameReader; messages: unknown[]; errors: FramingErrorKind[] } {
   const messages: unknown[] = [];
@@ -62,7 +67,11 @@ describe('framing', () => {
       frames.push(Buffer.from(text));
       frames.push(Buffer.from('\n[2]\n'));
       frames.end();
-      expect({ messages, errors, done: frames.done }).toEqual({ messages: [], errors: ['too-long'], done: true });
+      expect({ messages, errors, done: frames.done }).toEqual({
+        messages: [],
+        errors: ['too-long'],
+        done: true,
+      });
     }
   });
 

@@ -5,7 +5,8 @@ import type { ConnEntry, DestEntry, LaddrEntry, SvcEntry } from '../../../src/co
 import { DpvsError, type ErrorCode } from '../../../src/core/errors.js';
 import { run, words, type Answers, type Outcome } from './support.js';
 
-const ipvsadm = (line: string, answers: Answers = {}): Promise<Outcome> => run(main, words(line), { answers });
+const ipvsadm = (line: string, answers: Answers = {}): Promise<Outcome> =>
+  run(main, words(line), { answers });
 
 const svc = { proto: 'tcp', addr: '10.0.0.100', port: 80 } as const;
 const T = '-t 10.0.0.100:80';
@@ -19,7 +20,11 @@ describe('requests', () => {
     [`-At10.0.0.100:80 -srr`, 'svc.add', { svc, scheduler: 'rr' }],
     [`--add-service --tcp-service=10.0.0.100:80 --scheduler=wrr`, 'svc.add', { svc, scheduler: 'wrr' }],
     [`-A ${T}`, 'svc.add', { svc }],
-    [`-A -u 10.0.0.100:53 --conn-timeout 60`, 'svc.add', { svc: { proto: 'udp', addr: '10.0.0.100', port: 53 }, connTimeout: 60 }],
+    [
+      `-A -u 10.0.0.100:53 --conn-timeout 60`,
+      'svc.add',
+      { svc: { proto: 'udp', addr: '10.0.0.100', port: 53 }, connTimeout: 60 },
+    ],
     [`-E ${T} -s wlc`, 'svc.edit', { svc, scheduler: 'wlc' }],
     [`-D ${T}`, 'svc.del', { svc }],
     ['-C', 'svc.flush', {}],
@@ -28,7 +33,11 @@ describe('requests', () => {
     [`-a ${T} ${R} -b`, 'dest.add', { svc, dest, fwd: 'fullnat' }],
     [`-a ${T} ${R}`, 'dest.add', { svc, dest, fwd: 'dr' }],
     [`-a ${T} ${R}:8080 -m -w 0`, 'dest.add', { svc, dest: { ...dest, port: 8080 }, fwd: 'nat', weight: 0 }],
-    [`-a ${T} ${R}:8080 -J -w 65535`, 'dest.add', { svc, dest: { ...dest, port: 8080 }, fwd: 'snat', weight: 65535 }],
+    [
+      `-a ${T} ${R}:8080 -J -w 65535`,
+      'dest.add',
+      { svc, dest: { ...dest, port: 8080 }, fwd: 'snat', weight: 65535 },
+    ],
     // without translation the packet keeps its port
     [`-a ${T} ${R}:8080 -g`, 'dest.add', { svc, dest, fwd: 'dr' }],
     [`-a ${T} ${R}:8080 -i`, 'dest.add', { svc, dest, fwd: 'tunnel' }],
@@ -36,12 +45,22 @@ describe('requests', () => {
     // what is not given stays as it is
     [`-e ${T} ${R}:8080 -w 5`, 'dest.edit', { svc, dest: { ...dest, port: 8080 }, weight: 5 }],
     [`-d ${T} ${R}`, 'dest.del', { svc, dest }],
-    [`--add-laddr -z 192.168.100.200 ${T} -F dpdk0`, 'laddr.add', { svc, addr: '192.168.100.200', dev: 'dpdk0' }],
+    [
+      `--add-laddr -z 192.168.100.200 ${T} -F dpdk0`,
+      'laddr.add',
+      { svc, addr: '192.168.100.200', dev: 'dpdk0' },
+    ],
     [`-P -z 192.168.100.200 ${T} -F dpdk0`, 'laddr.add', { svc, addr: '192.168.100.200', dev: 'dpdk0' }],
     [`-Q -z 192.168.100.200 ${T} -F dpdk0`, 'laddr.del', { svc, addr: '192.168.100.200', dev: 'dpdk0' }],
   ];
   it.each(table)('%s', async (line, method, params) => {
-    expect(await ipvsadm(line)).toEqual({ code: 0, out: '', err: '', calls: [{ method, params }], slept: [] });
+    expect(await ipvsadm(line)).toEqual({
+      code: 0,
+      out: '',
+      err: '',
+      calls: [{ method, params }],
+      slept: [],
+    });
   });
 });
 
@@ -162,7 +181,14 @@ const dest = (addr: string, more: Partial<DestEntry> = {}): DestEntry => ({
   ...more,
 });
 const services: SvcEntry[] = [
-  { svc: { ...svc, proto: 'udp' }, scheduler: 'wlc', connTimeout: 60, counters: dest('').counters, rates: zeroRates, dests: [] },
+  {
+    svc: { ...svc, proto: 'udp' },
+    scheduler: 'wlc',
+    connTimeout: 60,
+    counters: dest('').counters,
+    rates: zeroRates,
+    dests: [],
+  },
   {
     svc,
     scheduler: 'rr',
@@ -170,11 +196,32 @@ const services: SvcEntry[] = [
     counters: dest('').counters,
     rates: dest('').rates,
     dests: [
-      dest('192.168.100.10', { fwd: 'nat', weight: 65535, active: 3, inactive: 4, overload: true, inhibited: true, maxConn: 7, minConn: 2, persist: 5 }),
+      dest('192.168.100.10', {
+        fwd: 'nat',
+        weight: 65535,
+        active: 3,
+        inactive: 4,
+        overload: true,
+        inhibited: true,
+        maxConn: 7,
+        minConn: 2,
+        persist: 5,
+      }),
       dest('192.168.100.2'),
     ],
   },
-  { svc: { ...svc, addr: '9.0.0.1', port: 8080 }, scheduler: 'wrr', connTimeout: 0, counters: dest('').counters, rates: zeroRates, dests: [dest('1.2.3.4', { fwd: 'dr' }), dest('1.2.3.4', { port: 79, fwd: 'tunnel' }), dest('1.2.3.5', { fwd: 'snat' })] },
+  {
+    svc: { ...svc, addr: '9.0.0.1', port: 8080 },
+    scheduler: 'wrr',
+    connTimeout: 0,
+    counters: dest('').counters,
+    rates: zeroRates,
+    dests: [
+      dest('1.2.3.4', { fwd: 'dr' }),
+      dest('1.2.3.4', { port: 79, fwd: 'tunnel' }),
+      dest('1.2.3.5', { fwd: 'snat' }),
+    ],
+  },
 ];
 const listing = { info: { version: '0.1.0' }, 'svc.list': services };
 
@@ -209,8 +256,12 @@ describe('listings', () => {
     expect(calls).toContainEqual({ method: 'svc.list', params: { svc } });
   });
 
-  const one = { info: { version: '0.1.0' }, 'svc.list': [{ ...services[1]!, dests: [services[1]!.dests[0]!] }] };
-  const body = async (line: string): Promise<string[]> => (await ipvsadm(line, one)).out.split('\n').slice(1, -1);
+  const one = {
+    info: { version: '0.1.0' },
+    'svc.list': [{ ...services[1]!, dests: [services[1]!.dests[0]!] }],
+  };
+  const body = async (line: string): Promise<string[]> =>
+    (await ipvsadm(line, one)).out.split('\n').slice(1, -1);
 
   it('--stats', async () => {
     expect(await body('-ln --stats')).toEqual([
@@ -219,7 +270,9 @@ describe('listings', () => {
       'TCP  10.0.0.100:80                       1       20      300     4000  123456K',
       '  -> 192.168.100.10:80                   1       20      300     4000  123456K',
     ]);
-    expect((await body('-Ln --stats -X'))[2]).toBe('TCP  10.0.0.100:80                       1       20      300     4000 123456789');
+    expect((await body('-Ln --stats -X'))[2]).toBe(
+      'TCP  10.0.0.100:80                       1       20      300     4000 123456789',
+    );
   });
 
   it('--rate', async () => {
@@ -260,13 +313,28 @@ describe('listings', () => {
   });
 
   const conn: ConnEntry = {
-    lcore: 1, proto: 'tcp', timeout: 90, remaining: 17, state: 'TCP_EST', client: '10.0.0.48', clientPort: 51540,
-    vaddr: '192.168.88.100', vport: 80, laddr: '192.168.88.241', lport: 1030, daddr: '192.168.88.15', dport: 80,
+    lcore: 1,
+    proto: 'tcp',
+    timeout: 90,
+    remaining: 17,
+    state: 'TCP_EST',
+    client: '10.0.0.48',
+    clientPort: 51540,
+    vaddr: '192.168.88.100',
+    vport: 80,
+    laddr: '192.168.88.241',
+    lport: 1030,
+    daddr: '192.168.88.15',
+    dport: 80,
   };
-  const pages = { 'conn.list': ({ cursor }: { cursor?: string }) => (cursor === undefined ? { conns: [conn, conn], cursor: '1:3' } : { conns: [conn] }) };
+  const pages = {
+    'conn.list': ({ cursor }: { cursor?: string }) =>
+      cursor === undefined ? { conns: [conn, conn], cursor: '1:3' } : { conns: [conn] },
+  };
 
   it('-lnc: connections of all pages', async () => {
-    const line = '[1]tcp 90s    TCP_EST     10.0.0.48:51540    192.168.88.100:80  192.168.88.241:1030 192.168.88.15:80\n';
+    const line =
+      '[1]tcp 90s    TCP_EST     10.0.0.48:51540    192.168.88.100:80  192.168.88.241:1030 192.168.88.15:80\n';
     const { out, calls } = await ipvsadm('-lnc', pages);
     expect(out).toBe(line.repeat(3));
     expect(calls.map((c) => c.params)).toEqual([{}, { cursor: '1:3' }]);
@@ -277,7 +345,9 @@ describe('listings', () => {
     expect(JSON.parse((await ipvsadm('-lc --json', { 'conn.list': { conns: [] } })).out)).toEqual([]);
   });
 
-  const laddrs: LaddrEntry[] = [{ svc, laddrs: [{ addr: '10.114.249.213', dev: 'dpdk0', conns: 4, conflicts: 0 }] }];
+  const laddrs: LaddrEntry[] = [
+    { svc, laddrs: [{ addr: '10.114.249.213', dev: 'dpdk0', conns: 4, conflicts: 0 }] },
+  ];
   it('-G: local addresses', async () => {
     const { out, calls } = await ipvsadm(`-G ${T}`, { 'laddr.list': laddrs });
     expect(out).toBe(
@@ -295,22 +365,32 @@ describe('listings', () => {
 
   it('--timeout', async () => {
     const timeouts = { tcp: { established: 90, finWait: 7 }, udp: { normal: 300 } };
-    expect((await ipvsadm('-L --timeout', { 'timeout.get': timeouts })).out).toBe('Timeout (tcp tcpfin udp): 90 7 300\n');
+    expect((await ipvsadm('-L --timeout', { 'timeout.get': timeouts })).out).toBe(
+      'Timeout (tcp tcpfin udp): 90 7 300\n',
+    );
   });
 
   it('-h and -v', async () => {
     expect(await ipvsadm('-h')).toMatchObject({ code: 0, err: '', calls: [] });
-    expect((await ipvsadm('--version')).out).toBe('ipvsadm v1.27 2008/5/15 (compiled with popt and IPVS v1.2.3)\n');
+    expect((await ipvsadm('--version')).out).toBe(
+      'ipvsadm v1.27 2008/5/15 (compiled with popt and IPVS v1.2.3)\n',
+    );
   });
 
   it('says in one line that there is no daemon, exit 2', async () => {
     const { code, out, err } = await run(main, ['-ln'], { daemon: false });
-    expect({ code, out, err }).toEqual({ code: 2, out: '', err: 'dpvs is not running (no socket at /tmp/none)\n' });
+    expect({ code, out, err }).toEqual({
+      code: 2,
+      out: '',
+      err: 'dpvs is not running (no socket at /tmp/none)\n',
+    });
   });
 });
 
 describe('save and restore', () => {
-  const laddrs: LaddrEntry[] = [{ svc, laddrs: [{ addr: '192.168.100.200', dev: 'dpdk0', conns: 4, conflicts: 0 }] }];
+  const laddrs: LaddrEntry[] = [
+    { svc, laddrs: [{ addr: '192.168.100.200', dev: 'dpdk0', conns: 4, conflicts: 0 }] },
+  ];
   const saved = [
     '-A -t 9.0.0.1:8080 -s wrr',
     '-a -t 9.0.0.1:8080 -r 1.2.3.4:79 -i -w 1',
@@ -334,7 +414,14 @@ describe('save and restore', () => {
     expect(calls).toHaveLength(9);
     expect(calls[6]).toEqual({
       method: 'dest.add',
-      params: { svc, dest: { addr: '192.168.100.10', port: 80 }, fwd: 'nat', weight: 65535, maxConn: 7, minConn: 2 },
+      params: {
+        svc,
+        dest: { addr: '192.168.100.10', port: 80 },
+        fwd: 'nat',
+        weight: 65535,
+        maxConn: 7,
+        minConn: 2,
+      },
     });
   });
 

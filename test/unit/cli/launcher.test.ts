@@ -1,6 +1,15 @@
 /** The programs as they are installed: bundles, launchers, exit codes, a daemon on a real socket. */
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,9 +29,17 @@ interface Exit {
   err: string;
 }
 
-function exec(file: string, argv: string[], { stdin = '', env = {} as Record<string, string>, cwd = '/', uid = process.getuid!() } = {}): Promise<Exit> {
+function exec(
+  file: string,
+  argv: string[],
+  { stdin = '', env = {}, cwd = '/', uid = process.getuid!() } = {},
+): Promise<Exit> {
   return new Promise((done, failed) => {
-    const child = spawn(file, argv, { cwd, uid, env: { PATH: process.env['PATH'], DPVS_IPC_FILE: server.path, ...env } });
+    const child = spawn(file, argv, {
+      cwd,
+      uid,
+      env: { PATH: process.env['PATH'], DPVS_IPC_FILE: server.path, ...env },
+    });
     const exit: Exit = { code: null, out: '', err: '' };
     child.stdout.on('data', (d) => (exit.out += String(d)));
     child.stderr.on('data', (d) => (exit.err += String(d)));
@@ -56,16 +73,24 @@ describe('the installed programs', () => {
       'IP Virtual Server version 9.9.9 (size=0)\nProt LocalAddress:Port Scheduler Flags\n' +
       '  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n';
     for (const file of [join(home, 'bin', 'ipvsadm'), join(home, 'link')]) {
-      for (const cwd of ['/', home]) expect(await exec(file, ['-ln'], { cwd })).toEqual({ code: 0, out: title, err: '' });
+      for (const cwd of ['/', home])
+        expect(await exec(file, ['-ln'], { cwd })).toEqual({ code: 0, out: title, err: '' });
     }
   });
 
   it('send commands and report refusals by exit code', async () => {
     const dpip = await exec(join(home, 'bin', 'dpip'), ['addr', 'add', '10.0.0.1/24', 'dev', 'dpdk0']);
     expect(dpip).toEqual({ code: 0, out: '', err: '' });
-    expect(server.calls).toContainEqual({ method: 'addr.add', params: { dev: 'dpdk0', addr: '10.0.0.1', plen: 24 } });
+    expect(server.calls).toContainEqual({
+      method: 'addr.add',
+      params: { dev: 'dpdk0', addr: '10.0.0.1', plen: 24 },
+    });
     const refused = await exec(join(home, 'bin', 'ipvsadm'), ['-A', '-t', '10.0.0.1:80']);
-    expect(refused).toEqual({ code: 253, out: '', err: 'Service already exists\n  tcp 10.0.0.1:80 exists\n' });
+    expect(refused).toEqual({
+      code: 253,
+      out: '',
+      err: 'Service already exists\n  tcp 10.0.0.1:80 exists\n',
+    });
   });
 
   it('read standard input only to restore', async () => {
@@ -92,14 +117,19 @@ describe('the installed programs', () => {
   });
 
   it('do not mind a development environment', async () => {
-    const exit = await exec(join(home, 'bin', 'ipvsadm'), [], { env: { NODE_ENV: 'development', HOME: '/nonexistent' } });
+    const exit = await exec(join(home, 'bin', 'ipvsadm'), [], {
+      env: { NODE_ENV: 'development', HOME: '/nonexistent' },
+    });
     expect({ code: exit.code, err: exit.err }).toEqual({ code: 0, err: '' });
   });
 
   it('dpvs loads the daemon from dist, and ends with its exit code', async () => {
     const modules: [string, string][] = [
       ['master/main.js', 'export const run = async (o) => { console.log(JSON.stringify(o)); return 5; };'],
-      ['config/config.js', "export const loadConfig = (f) => { const e = new Error(f + ':1:1: error: bad'); e.name = 'DpvsError'; throw e; };"],
+      [
+        'config/config.js',
+        "export const loadConfig = (f) => { const e = new Error(f + ':1:1: error: bad'); e.name = 'DpvsError'; throw e; };",
+      ],
     ];
     writeFileSync(join(home, 'package.json'), '{ "type": "module" }');
     for (const [path, text] of modules) {
@@ -107,7 +137,11 @@ describe('the installed programs', () => {
       writeFileSync(join(home, 'dist', path), text);
     }
     const dpvs = join(home, 'bin', 'dpvs');
-    expect(await exec(dpvs, ['-c', 'x', '--', '-l', '1'])).toEqual({ code: 5, out: '{"conf":"x","ealArgs":["-l","1"]}\n', err: '' });
+    expect(await exec(dpvs, ['-c', 'x', '--', '-l', '1'])).toEqual({
+      code: 5,
+      out: '{"conf":"x","ealArgs":["-l","1"]}\n',
+      err: '',
+    });
     expect(await exec(dpvs, ['--check', 'x'])).toEqual({ code: 1, out: '', err: 'x:1:1: error: bad\n' });
   });
 
@@ -116,14 +150,18 @@ describe('the installed programs', () => {
     cpSync(join(top, 'bin'), join(bare, 'bin'), { recursive: true });
     for (const bin of BINS) {
       const exit = await exec(join(bare, 'bin', bin), ['-h']);
-      expect(exit).toEqual({ code: 1, out: '', err: `${bin}: not built yet: run \`npm run build\` in ${bare}\n` });
+      expect(exit).toEqual({
+        code: 1,
+        out: '',
+        err: `${bin}: not built yet: run \`npm run build\` in ${bare}\n`,
+      });
     }
   });
 
   it.each(BINS)('%s starts from its code cache, and without zod', (bin) => {
     const file = join(home, 'dist', 'cli', bin, 'bundle.cjs');
     const { load } = createRequire(import.meta.url)(join(home, 'bin', 'launch.js')) as {
-      load(file: string): { script: { cachedDataRejected?: boolean } };
+      load: (file: string) => { script: { cachedDataRejected?: boolean } };
     };
     // undefined: there was no cache; true: V8 refused it
     expect(load(file).script.cachedDataRejected).toBe(false);

@@ -13,9 +13,73 @@ const modules = {
   diagnostics: async () => ({ formatDiagnostics: () => '' }),
 };
 
-const values = ['10.0.0.1', '10.0.0.1/24', '10.0.0.1:80', '[::1]:80', '::1', '-1', '0', '99999999999', '--', '-', '', '=', 'on', 'up', 'dpdk0', 'default', 'forever', 'toString', '__proto__', 'constructor', '02:00:00:00:00:01'];
-const dpipWords = ['link', 'addr', 'route', 'neigh', 'drop', 'vlan', 'show', 'add', 'del', 'set', 'flush', 'help', 'dev', 'via', 'src', 'scope', 'lladdr', 'promisc', 'sapool', 'cpu', 'cpu1', '-s', '-v', '-4', '-6', '-f', '-i', '-c', '-C', '-F', '-h', '-V', '-j', '-sj', '--json', '--stats=1'];
-const ipvsadmWords = ALL.flatMap((o) => [`--${o.name}`, ...[...(o.chars ?? '')].map((c) => `-${c}`)]).concat('-ln', '-At', '-lnc', '--tcp-service=10.0.0.1:80');
+const values = [
+  '10.0.0.1',
+  '10.0.0.1/24',
+  '10.0.0.1:80',
+  '[::1]:80',
+  '::1',
+  '-1',
+  '0',
+  '99999999999',
+  '--',
+  '-',
+  '',
+  '=',
+  'on',
+  'up',
+  'dpdk0',
+  'default',
+  'forever',
+  'toString',
+  '__proto__',
+  'constructor',
+  '02:00:00:00:00:01',
+];
+const dpipWords = [
+  'link',
+  'addr',
+  'route',
+  'neigh',
+  'drop',
+  'vlan',
+  'show',
+  'add',
+  'del',
+  'set',
+  'flush',
+  'help',
+  'dev',
+  'via',
+  'src',
+  'scope',
+  'lladdr',
+  'promisc',
+  'sapool',
+  'cpu',
+  'cpu1',
+  '-s',
+  '-v',
+  '-4',
+  '-6',
+  '-f',
+  '-i',
+  '-c',
+  '-C',
+  '-F',
+  '-h',
+  '-V',
+  '-j',
+  '-sj',
+  '--json',
+  '--stats=1',
+];
+const ipvsadmWords = ALL.flatMap((o) => [`--${o.name}`, ...[...(o.chars ?? '')].map((c) => `-${c}`)]).concat(
+  '-ln',
+  '-At',
+  '-lnc',
+  '--tcp-service=10.0.0.1:80',
+);
 const dpvsWords = ['-c', '--check', '--check=x', '-p', '-x', '-v', '-h', '--', 'FILE'];
 
 /** Empty answers that every listing understands. */
@@ -36,7 +100,12 @@ const answers = {
 const programs = [
   ['dpip', dpip, dpipWords, [0, 1]],
   ['ipvsadm', ipvsadm, ipvsadmWords, [0, 2, 255]],
-  ['dpvs', (argv: string[], host: Parameters<typeof dpip>[1]) => dpvs(argv, { ...host, modules }), dpvsWords, [0, 1]],
+  [
+    'dpvs',
+    (argv: string[], host: Parameters<typeof dpip>[1]) => dpvs(argv, { ...host, modules }),
+    dpvsWords,
+    [0, 1],
+  ],
 ] as const;
 
 describe('any command line', () => {
@@ -47,7 +116,9 @@ describe('any command line', () => {
       { weight: 1, arbitrary: fc.string() },
     );
     // -i without -c goes on for ever
-    const argvs = fc.array(word, { maxLength: 8 }).filter((argv) => !argv.some((w) => /^-[a-zA-Z]*i|^--interval/.test(w)) || main !== dpip);
+    const argvs = fc
+      .array(word, { maxLength: 8 })
+      .filter((argv) => !argv.some((w) => /^-[a-zA-Z]*i|^--interval/.test(w)) || main !== dpip);
     await fc.assert(
       fc.asyncProperty(argvs, async (argv) => {
         const { code, err } = await run(main, argv, { answers, stdin: argv.join(' ') });

@@ -38,12 +38,18 @@ export async function rpcServer(answer: (request: Request, socket: Socket) => un
           if (result !== undefined) socket.write(encodeMessage({ jsonrpc: '2.0', id, result }));
         } catch (error) {
           const data = error instanceof DpvsError ? error.toData() : undefined;
-          socket.write(encodeMessage({ jsonrpc: '2.0', id, error: { code: -32000, message: (error as Error).message, data } }));
+          socket.write(
+            encodeMessage({
+              jsonrpc: '2.0',
+              id,
+              error: { code: -32000, message: (error as Error).message, data },
+            }),
+          );
         }
       },
       error: () => socket.destroy(),
     });
-    socket.on('data', (chunk) => reader.push(chunk as Buffer));
+    socket.on('data', (chunk) => reader.push(chunk));
   });
   await new Promise<void>((done) => server.listen(path, done));
   return {
