@@ -75,10 +75,10 @@ export class Lcore {
       config,
     });
     this.inet.neigh.onLearn((ifindex, addr, mac) => this.tellPeers({ t: 'neigh', ifindex, addr, mac }));
-    const destStats = (offset: number): Float64Array =>
-      new Float64Array(task.stats.buffer, offset, (DEST_STATS.size >>> 3) * DEST_CAP);
     const saPool = new SaPool({ lcore: id - 1, lcores: task.lcores, poolHashSize: config.poolHashSize });
     keepPools(saPool, this.replica.inet.addresses);
+    const destStats = (offset: number): Float64Array =>
+      new Float64Array(task.stats.buffer, offset, (DEST_STATS.size >>> 3) * DEST_CAP);
     this.ipvs = new Ipvs({
       packets: this.packets,
       netif: this.netif,
@@ -188,7 +188,7 @@ export class Lcore {
   }
 }
 
-/** An address flagged `sapool` has a pool of local ports as long as it has the flag. */
+/** An address has a pool of local ports as long as it has the flag `sapool`. */
 function keepPools(pool: SaPool, addresses: Addresses): void {
   const remove = (addr: number): void => {
     const slot = pool.slotOf(addr);

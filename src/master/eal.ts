@@ -31,6 +31,8 @@ export interface EalOptions {
   /** Memory for EAL in MiB, 0 = enough for the pool. */
   memoryMb: number;
   cpus: number[];
+  /** Look for PCI devices. Off when every port is a virtual one: a scan may grab a NIC that nobody meant. */
+  pci: boolean;
   /** EAL arguments of the user, behind `--` on the command line. */
   userArgs: string[];
 }
@@ -46,6 +48,7 @@ export function ealArgs(o: EalOptions, hugeFree: number): { args: string[]; huge
   if (!has('--iova-mode')) args.push('--iova-mode=va');
   if (!has('--no-telemetry', '--telemetry')) args.push('--no-telemetry');
   const need = needed(o);
+  if (!o.pci && !has('--no-pci', '-a', '--allow', '-b', '--block')) args.push('--no-pci');
   const forced = o.hugepages === 'on' || has('--socket-mem', '--huge-dir', '-m');
   const huge = o.hugepages !== 'off' && !has('--no-huge') && (forced || hugeFree >= need);
   if (huge) {

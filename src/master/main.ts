@@ -20,7 +20,7 @@ import { startEal } from './eal.js';
 import { Lcores } from './lcores.js';
 import { createLog, type Log } from './log.js';
 import { removePidFile, writePidFile } from './pidfile.js';
-import { attachPorts, Ports } from './ports.js';
+import { attachPorts, needsPci, Ports } from './ports.js';
 import { Queries } from './queries.js';
 import { Rates } from './rates.js';
 import { VERSION } from './version.js';
@@ -112,7 +112,8 @@ async function boot(
   const native = loadNative();
   const { pktpoolSize } = config.netif;
   const { hugepages, memoryMb } = config.global;
-  startEal(native, { pktpoolSize, hugepages, memoryMb, cpus: native.allowedCpus(), userArgs: o.ealArgs }, log);
+  const pci = needsPci(config);
+  startEal(native, { pktpoolSize, hugepages, memoryMb, pci, cpus: native.allowedCpus(), userArgs: o.ealArgs }, log);
   undo.push(() => native.ealCleanup());
 
   const facts = attachPorts(native, config);

@@ -11,6 +11,10 @@ import type { Log } from './log.js';
 const RX_OFFLOADS = ['IPV4_CKSUM', 'TCP_CKSUM', 'UDP_CKSUM'];
 const TX_OFFLOADS = ['MBUF_FAST_FREE'];
 
+/** True when some port can only come from the PCI bus, or none is named. */
+export const needsPci = (config: Config): boolean =>
+  config.netif.devices.length === 0 || config.netif.devices.some((d) => !/^net_/.test(d.devargs ?? ''));
+
 /** Attaches the devices that have devargs; a refused one names its block. @returns the facts about all ports */
 export function attachPorts(native: Native, config: Config): Facts {
   const names = new Map<number, string>();

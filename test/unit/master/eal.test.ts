@@ -6,6 +6,7 @@ const options = (more: Partial<EalOptions> = {}): EalOptions => ({
   hugepages: 'auto',
   memoryMb: 0,
   cpus: [0, 1],
+  pci: true,
   userArgs: [],
   ...more,
 });
@@ -37,6 +38,11 @@ test.each([
 test("the user's arguments replace ours and are never doubled", () => {
   const userArgs = ['-l', '1', '--iova-mode=pa', '--file-prefix=x', '--telemetry'];
   expect(ealArgs(options({ userArgs }), PLENTY).args).toEqual(['dpvs', ...userArgs]);
+});
+
+test('without a device that needs it the PCI bus is left alone', () => {
+  expect(ealArgs(options({ pci: false }), PLENTY).args).toContain('--no-pci');
+  expect(ealArgs(options({ pci: false, userArgs: ['-a', '0000:06:00.0'] }), PLENTY).args).not.toContain('--no-pci');
 });
 
 test('memory of the configuration is a lower limit', () => {
