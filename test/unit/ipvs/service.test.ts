@@ -1,0 +1,215 @@
+import { describe, expect, it } from 'vitest';
+import { type ServiceCommand, type ServiceOps, Services } from '../../../src/ipvs/service.js';
+import { parseIpv4 } from '../../../src/wire/ipv4.js';
+
+const svc = { proto: 'tcp', addr: '10.1.1.1', port: 80 } as const;
+const other = { proto: 'udp', addr: '10.1.1.1', port: 53 } as const;
+const dest = (n: number, port = 8080): { addr: string; port: number } => ({ addr: `192.168.0.${n}`, port });
+const vip = parseIpv4(svc.addr);
+
+const addSvc = (s: Services, key: ServiceOps['svc.add']['svc'] = svc): void =>
+  s.apply('svc.add', { svc: key, scheduler: 'rr', connTimeout: 0 });
+const addDest = (s: Services, n: number, o: Partial<ServiceOps['dest.add']> = {}): void =>
+  s.apply('dest.add', { svc, dest: dest(n), fwd: 'fullnat', weight: 1, maxConn: 0, minConn: 0, ...o });
+const slots = (s: Services): number[] => s.find(6, vip, 80)!.dests.map((d) => d.slot);
+
+function replay(commands: ServiceCommand[], into = new Services()): Services {
+  for (const c of commands) into.apply(c.op, c as never);
+  return into;
+}
+
+const failsWith = (code: string, hint = '') =>
+  expect.objectContaining(hint === '' ? { code } : { code, hint: expect.stringContaining(hint) });
+
+describe('services', () => {
+  it('are found by protocol, address and port, and no other', () => {
+    const s = new Services();
+    addSvc(s);
+    expect(s.find(6, vip, 80)).toMatchObject({ addr: vip, port: 80, proto: 6 });
+    expect(s.find(17, vip, 80)).toBeUndefined();
+    expect(s.find(6, vip, 81)).toBeUndefined();
+    expect(s.find(6, vip + 1, 80)).toBeUndefined();
+  });
+
+  it('make their address a VIP until the last of them is gone', () => {
+    const s = new Services();
+    addSvc(s);
+    addSvc(s, other);
+    s.apply('svc.del', { svc });
+    expect(s.isVip(vip)).toBe(true);
+    s.apply('svc.del', { svc: other });
+    expect(s.isVip(vip)).toBe(false);
+    expect(s.find(17, vip, 53)).toBeUndefined();
+  });
+
+  it('keep what an edit leaves out', () => {
+    const s = new Services();
+    s.apply('svc.add', { svc, scheduler: 'wrr', connTimeout: 30 });
+    s.apply('svc.edit', { svc, scheduler: 'wlc' });
+    expect(s.get(svc)).toMatchObject({ scheduler: { name: 'wlc' }, connTimeout: 30 });
+    s.apply('svc.edit', { svc, connTimeout: 0 });
+    expect(s.get(svc)).toMatchObject({ scheduler: { name: 'wlc' }, connTimeout: 0 });
+  });
+
+  it('are all gone after a flush', () => {
+    const s = new Services();
+    addSvc(s);
+    addSvc(s, other);
+    addDest(s, 2);
+    s.apply('svc.flush', {});
+    expect(s.list()).toEqual([]);
+  });
+
+  it('fill the holes that deleted ones leave, each found under its own key', () => {
+    const s = new Services();
+    const key = (port: number) => ({ ...svc, port });
+    for (let i = 1; i <= 50; i++) addSvc(s, key(i));
+    for (let i = 1; i <= 50; i += 2) s.apply('svc.del', { svc: key(i) });
+    for (let i = 51; i <= 80; i++) addSvc(s, key(i));
+    for (let i = 1; i <= 80; i++) expect(s.find(6, vip, i)?.port).toBe(i > 50 || i % 2 === 0 ? i : undefined);
+    expect(s.list()).toHaveLength(55);
+  });
+});
+
+describe('errors of commands', () => {
+  const filled = (): Services => {
+    const s = new Services();
+    addSvc(s);
+    addDest(s, 2);
+    s.apply('laddr.add', { svc, addr: '192.168.0.200', dev: 'dpdk0' });
+    return s;
+  };
+  const options = { fwd: 'fullnat', weight: 1, maxConn: 0, minConn: 0 };
+  const laddr = { addr: '192.168.0.200', dev: 'dpdk0' };
+
+  it.each<[string, string, string, object]>([
+    ['adding a service twice', 'EXIST', 'svc.add', { svc, scheduler: 'rr', connTimeout: 0 }],
+    ['a service on port 0', 'INVAL', 'svc.add', { svc: { ...svc, port: 0 }, scheduler: 'rr', connTimeout: 0 }],
+    ['a service on a multicast address', 'INVAL', 'svc.add', { svc: { ...svc, addr: '224.0.0.1' }, scheduler: 'rr', connTimeout: 0 }],
+    ['an unknown scheduler', 'NOTSUPP', 'svc.add', { svc: other, scheduler: 'lblcr', connTimeout: 0 }],
+    ['editing to an unknown scheduler', 'NOTSUPP', 'svc.edit', { svc, scheduler: 'mh', connTimeout: 7 }],
+    ['editing a missing service', 'INVAL', 'svc.edit', { svc: other }],
+    ['deleting a missing service', 'INVAL', 'svc.del', { svc: other }],
+    ['zeroing a missing service', 'INVAL', 'svc.zero', { svc: other }],
+    ['adding a real server twice', 'EXIST', 'dest.add', { svc, dest: dest(2), ...options }],
+    ['adding a real server to a missing service', 'INVAL', 'dest.add', { svc: other, dest: dest(3), ...options }],
+    ['a real server on port 0', 'INVAL', 'dest.add', { svc, dest: dest(3, 0), ...options }],
+    ['a real server on 0.0.0.0', 'INVAL', 'dest.add', { svc, dest: { addr: '0.0.0.0', port: 1 }, ...options }],
+    ['a mode that is not there', 'NOTSUPP', 'dest.add', { svc, dest: dest(3), ...options, fwd: 'dr' }],
+    ['editing to a mode that is not there', 'NOTSUPP', 'dest.edit', { svc, dest: dest(2), fwd: 'tunnel', weight: 9 }],
+    ['a lower threshold above the upper', 'INVAL', 'dest.add', { svc, dest: dest(3), ...options, minConn: 5, maxConn: 4 }],
+    ['editing to a lower threshold above the upper', 'INVAL', 'dest.edit', { svc, dest: dest(2), minConn: 1, weight: 9 }],
+    ['editing a missing real server', 'NOTEXIST', 'dest.edit', { svc, dest: dest(3), weight: 1 }],
+    ['deleting a missing real server', 'NOTEXIST', 'dest.del', { svc, dest: dest(2, 81) }],
+    ['editing a real server of a missing service', 'INVAL', 'dest.edit', { svc: other, dest: dest(2) }],
+    ['deleting a real server of a missing service', 'INVAL', 'dest.del', { svc: other, dest: dest(2) }],
+    ['a local address for a missing service', 'NOSERV', 'laddr.add', { svc: other, ...laddr }],
+    ['a local address twice', 'EXIST', 'laddr.add', { svc, ...laddr }],
+    ['deleting a local address of a missing service', 'NOSERV', 'laddr.del', { svc: other, ...laddr }],
+    ['deleting a missing local address', 'NOTEXIST', 'laddr.del', { svc, ...laddr, addr: '192.168.0.201' }],
+    ['deleting a local address on another device', 'NOTEXIST', 'laddr.del', { svc, ...laddr, dev: 'dpdk1' }],
+    ['an operation that there is not', 'NOTSUPP', 'svc.frobnicate', {}],
+  ])('%s is %s and changes nothing', (_what, code, op, params) => {
+    const s = filled();
+    const before = s.snapshot();
+    expect(() => s.apply(op as never, params as never)).toThrow(failsWith(code));
+    expect(s.snapshot()).toEqual(before);
+  });
+
+  it('name what is supported', () => {
+    const s = filled();
+    expect(() => addDest(s, 3, { fwd: 'nat' })).toThrow(failsWith('NOTSUPP', 'fullnat'));
+    expect(() => s.apply('svc.edit', { svc, scheduler: 'x' })).toThrow(failsWith('NOTSUPP', 'rr, wrr, wlc'));
+  });
+});
+
+describe('slots of real servers', () => {
+  it('are the same in every replica that applies the same commands', () => {
+    const run = (lcore: number): number[] => {
+      const s = new Services(lcore);
+      addSvc(s);
+      for (const n of [2, 3, 4]) addDest(s, n);
+      s.apply('dest.del', { svc, dest: dest(3) });
+      addDest(s, 5);
+      addDest(s, 3);
+      return slots(s);
+    };
+    expect(run(1)).toEqual([1, 3, 4, 2]);
+    expect(run(2)).toEqual(run(1));
+  });
+
+  it('come back to a real server that comes back, so that it keeps its running connections', () => {
+    const s = new Services();
+    const uses: string[] = [];
+    s.listen({ destAdded: (d, use) => void uses.push(`${d.slot} ${use}`) });
+    addSvc(s);
+    addDest(s, 2);
+    s.apply('svc.del', { svc });
+    addSvc(s);
+    addDest(s, 3);
+    addDest(s, 2);
+    expect(uses).toEqual(['1 new', '2 new', '1 revived']);
+  });
+
+  it('go to another real server only when all are used up, the longest-free first', () => {
+    const s = new Services(0, 4);
+    addSvc(s);
+    for (const n of [2, 3, 4]) addDest(s, n);
+    expect(() => addDest(s, 5)).toThrow(failsWith('RESOURCE'));
+    s.apply('dest.del', { svc, dest: dest(4) });
+    s.apply('dest.del', { svc, dest: dest(2) });
+    addDest(s, 5);
+    addDest(s, 6);
+    expect(slots(s)).toEqual([2, 3, 1]);
+  });
+
+  it('still lead to a removed real server until they are given away', () => {
+    const s = new Services();
+    addSvc(s);
+    addDest(s, 2);
+    s.apply('dest.del', { svc, dest: dest(2) });
+    expect(s.destAt(1)).toMatchObject({ addr: parseIpv4('192.168.0.2'), removed: true });
+    expect(s.destAt(2)).toBeUndefined();
+  });
+});
+
+describe('a snapshot', () => {
+  const history = (): Services => {
+    const s = new Services();
+    addSvc(s);
+    addSvc(s, other);
+    for (const n of [2, 3, 4, 5]) addDest(s, n, { weight: n, maxConn: 10, minConn: 5 });
+    s.apply('dest.del', { svc, dest: dest(3) });
+    s.apply('laddr.add', { svc, addr: '192.168.0.200', dev: 'dpdk0' });
+    s.apply('laddr.add', { svc, addr: '192.168.0.201', dev: 'dpdk1' });
+    s.apply('svc.edit', { svc, scheduler: 'wlc', connTimeout: 60 });
+    return s;
+  };
+
+  it('makes an empty replica equal, slots included, and survives JSON', () => {
+    const s = history();
+    const copy = replay(JSON.parse(JSON.stringify(s.snapshot())) as ServiceCommand[]);
+    expect(copy.snapshot()).toEqual(s.snapshot());
+    expect(slots(copy)).toEqual([1, 3, 4]);
+    expect(copy.get(svc).dests[1]).toMatchObject({ weight: 4, maxConn: 10, minConn: 5, xmit: { name: 'fullnat' } });
+  });
+
+  it('lets the copy hand out the same slots from then on', () => {
+    const s = history();
+    const copy = replay(s.snapshot());
+    for (const replica of [s, copy]) {
+      addDest(replica, 9);
+      addDest(replica, 3);
+    }
+    expect(slots(copy)).toEqual([1, 3, 4, 5, 2]);
+    expect(slots(s)).toEqual(slots(copy));
+  });
+
+  it('is told to listeners as replayed: their counters go on', () => {
+    const uses: string[] = [];
+    const copy = new Services();
+    copy.listen({ destAdded: (d, use) => void uses.push(`${d.slot} ${use}`) });
+    replay(history().snapshot(), copy);
+    expect(uses).toEqual(['1 replayed', '3 replayed', '4 replayed']);
+  });
+});
