@@ -110,10 +110,8 @@ export class Lcore {
       for (let i = 0; i < n; i++) netif.receive(packets.exception(i));
       inet.tick(packets.nowMs);
       ipvs.tick(packets.nowMs);
-      if (packets.pending()) {
-        native.flush(id);
-        this.wakeRedirected();
-      }
+      if (packets.pending()) native.flush(id);
+      this.wakeRedirected();
       head[beatAt]! += 1;
       const told = n === 0 || loops % MESSAGE_INTERVAL === 0 ? this.messages() : 0;
       if (n > 0 || told > 0) idle.busy();

@@ -206,7 +206,8 @@ export class Lcores {
     m.stats[(LCORE_STATS.at.drops >>> 3) + DROP.LCORE_RESTART]! += freed;
     m.stats[LCORE_STATS.at.held >>> 3] = 0;
     m.stats[LCORE_STATS.at.restarts >>> 3]! += 1;
-    while (m.to.pop() !== undefined);
+    // Nobody reads or writes it now: whatever the dead lcore left half-read is gone.
+    m.to.reset();
     m.backlog = [];
     for (const done of m.unacked.values()) done();
     m.unacked.clear();
