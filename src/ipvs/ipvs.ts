@@ -56,6 +56,8 @@ const FRAGMENT = ipv4.MF | ipv4.OFFSET_MASK;
 const PORTS_LEN = 4;
 /** Frames that are passed to all lcores, each second. */
 const SPREADS_PER_SECOND = 1000;
+/** Half of the range of the 32-bit clock in connection records: 24.8 days. */
+const MAX_TIMEOUT_MS = 0x7fffffff;
 const CONNS = LCORE_STATS.at.conns >>> 3;
 
 export class Ipvs {
@@ -303,7 +305,7 @@ export class Ipvs {
     const seconds = dest === undefined ? 0 : dest.svc.connTimeout;
     const ms =
       seconds > 0 && PROTO_BY_NUMBER[number]!.states[state]!.connTimeout
-        ? seconds * 1000
+        ? Math.min(seconds * 1000, MAX_TIMEOUT_MS)
         : this.timeouts[number]![state]!;
     this.table.setTimeout(c, ms, this.packets.nowMs);
   }
@@ -322,6 +324,7 @@ export class Ipvs {
     const proto = PROTO_BY_NUMBER[r.proto(c)];
     const dest = r.dest(c);
     if (!proto || r.state(c) >= proto.states.length || !XMIT_BY_FWD[r.fwd(c)] || !this.stats.has(dest)) return false;
+    r.setTimeoutMs(c, Math.min(r.timeoutMs(c), MAX_TIMEOUT_MS));
     // Adjacencies have been numbered anew.
     r.u32[(r.dir(c, DIR_IN) + D.adj) >>> 2] = 0;
     r.u32[(r.dir(c, DIR_OUT) + D.adj) >>> 2] = 0;

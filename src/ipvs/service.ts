@@ -46,7 +46,10 @@ export interface Svc {
   scheduler: Scheduler;
   /** The scheduler's own memory of this service. */
   schedState: unknown;
-  /** Seconds that replace the timeout of established connections, 0 = by state. */
+  /**
+   * Seconds that replace the timeout of established connections (UDP: all), 0 = by state. Holds for states entered from
+   * now on; at most 24.8 days take effect.
+   */
   connTimeout: number;
   readonly dests: Dest[];
   readonly laddrs: Laddr[];
