@@ -84,7 +84,7 @@ describe.each(SCENES)('over net_$device with $lcores lcore(s)', ({ device, lcore
       return svc!.counters.conns;
     };
     const earlier = await conns();
-    const r = await b.http(10_000, 100);
+    const r = await b.http(10_000, 100, 10_000);
     expect(r).toMatchObject({ ok: 10_000, ...noErrors });
     expect((await conns()) - earlier).toBe(10_000);
 

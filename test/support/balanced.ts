@@ -146,9 +146,13 @@ export class Balanced {
     return recorder.judge(options);
   }
 
-  /** COUNT fetches from the client, so many at a time. */
-  async http(count: number, concurrency: number, url = `http://${ADDRESS.vip}/`, keepalive = false): Promise<HttpLoad> {
-    const args = [AGENT.httpLoad, url, String(count), String(concurrency), ...(keepalive ? ['keepalive'] : [])];
+  /**
+   * `count` fetches from the client, `concurrency` at a time, each over a connection of its own.
+   * @param firstPort with it, no two use the same local port
+   */
+  async http(count: number, concurrency: number, firstPort?: number): Promise<HttpLoad> {
+    const args = [AGENT.httpLoad, `http://${ADDRESS.vip}/`, String(count), String(concurrency)];
+    if (firstPort !== undefined) args.push(String(firstPort));
     return JSON.parse(await this.t.succeed('client', ['node', ...args])) as HttpLoad;
   }
 

@@ -95,7 +95,7 @@ export function filesFor(dir: string, name = 'dpvs'): Files {
   return { conf: join(own, 'dpvs.conf'), pid: join(own, 'dpvs.pid'), ipc: join(own, 'dpvs.ipc') };
 }
 
-/** What a daemon could leave behind outside its own folder. */
+/** What a daemon could leave behind outside its own folder. (Pages outlive a process only as files.) */
 export function traces(): string[] {
   const list = (folder: string): string[] => {
     try {
@@ -104,13 +104,7 @@ export function traces(): string[] {
       return [];
     }
   };
-  const free = /^HugePages_Free:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
-  return [
-    ...hugepageFolders().flatMap(list),
-    ...list('/dev/shm'),
-    ...list('/var/run/dpdk'),
-    `free hugepages: ${free}`,
-  ].toSorted();
+  return [...hugepageFolders().flatMap(list), ...list('/dev/shm'), ...list('/var/run/dpdk')].toSorted();
 }
 
 export class Daemon {

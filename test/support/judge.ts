@@ -31,8 +31,8 @@ const PREFERENCES = [
   'tcp.try_heuristic_first:FALSE',
   'udp.process_info:FALSE',
 ];
-/** What lies above the transport is not ours, and dissecting it takes most of the time. */
-const IGNORED = ['http', 'http2', 'data', 'echo', 'gssapi', 'rtp', 'dns'];
+/** What lies above the transport is not ours: without this, tshark guesses protocols from port numbers and finds them broken. */
+const PAYLOAD_IS_DATA = ['tcp.port==0-65535,data', 'udp.port==0-65535,data'];
 
 /** `#1` is the outermost header: an ICMP error quotes the beginning of another datagram, which is cut short by design. */
 const BAD_NETWORK = [
@@ -79,7 +79,7 @@ export async function judgeFile(pcap: string, options: JudgeOptions = {}): Promi
       'separator=|',
       ...fields.flatMap((f) => ['-e', f]),
       ...PREFERENCES.flatMap((p) => ['-o', p]),
-      ...IGNORED.flatMap((p) => ['--disable-protocol', p]),
+      ...PAYLOAD_IS_DATA.flatMap((d) => ['-d', d]),
     ],
     { timeoutMs: 120_000 },
   );

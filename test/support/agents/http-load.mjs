@@ -1,6 +1,7 @@
 /**
- * Fetches a URL many times: node http-load.mjs URL COUNT CONCURRENCY [keepalive]
- * Without `keepalive` every request has a connection of its own.
+ * Fetches a URL many times: node http-load.mjs URL COUNT CONCURRENCY [keepalive | FIRST_PORT]
+ * Without `keepalive` every request has a connection of its own; with FIRST_PORT each also has a local port that no other has
+ * (the kernel uses a port again as soon as its connection has ended).
  * Prints { ok, failed, errors, servers, peers }: how many answers, by the first line of the body, and the distinct peers that
  * the servers saw.
  */
@@ -12,14 +13,17 @@ const agent = mode === 'keepalive' && new Agent({ keepAlive: true, maxSockets: N
 const result = { ok: 0, failed: 0, errors: {}, servers: {} };
 const peers = new Set();
 
-const fetchOne = () =>
+const firstPort = Number(mode) || undefined;
+
+const fetchOne = (i) =>
   new Promise((resolve) => {
     const fail = (why) => {
       result.failed += 1;
       result.errors[why] = (result.errors[why] ?? 0) + 1;
       resolve();
     };
-    const request = get(url, { agent, timeout: 10_000 }, (response) => {
+    const localPort = firstPort && firstPort + i;
+    const request = get(url, { agent, timeout: 10_000, localPort }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text) => (body += text));
@@ -39,7 +43,7 @@ const fetchOne = () =>
 
 let left = Number(count);
 const worker = async () => {
-  while (left-- > 0) await fetchOne();
+  while (left > 0) await fetchOne(--left);
 };
 await Promise.all(Array.from({ length: Math.min(Number(concurrency), Number(count)) }, worker));
 if (agent) agent.destroy();
