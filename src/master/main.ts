@@ -122,7 +122,8 @@ async function boot(
   const pool = native.mempoolCreate({
     name: 'mbuf_pool_0',
     count: config.netif.pktpoolSize,
-    cache: config.netif.pktpoolCache,
+    // RTE_MEMPOOL_CACHE_MAX_SIZE; the original's configuration allows more.
+    cache: Math.min(config.netif.pktpoolCache, 512),
     socket: 0,
   });
   const ports = new Ports(native, log, plan);

@@ -302,7 +302,16 @@ export class Queries {
     const { segment, tasks } = this.o;
     return tasks.flatMap(({ id }) => {
       const counters = segment.lcoreStats(id).subarray(LCORE_STATS.at.drops >>> 3, (LCORE_STATS.at.drops >>> 3) + DROP_CAP);
-      return DROP_REASONS.map((r, i) => ({ lcore: id, name: r.name, text: r.text, hint: r.hint, count: counters[i]! }));
+      return DROP_REASONS.map(
+        (r, i): DropEntry => ({
+          lcore: id,
+          name: r.name,
+          text: r.text,
+          hint: r.hint,
+          count: counters[i]!,
+          ...(r.done ? { done: true } : {}),
+        }),
+      );
     });
   }
 
