@@ -14,7 +14,7 @@ import { D } from './conn/records.js';
 import type { Ipvs } from './ipvs.js';
 import { PROTO_BY_NUMBER } from './proto/index.js';
 import type { Proto } from './proto/table.js';
-import { nextHop } from './xmit/nexthop.js';
+import { deliver, nextHop } from './xmit/nexthop.js';
 
 /** What a quotation must hold of the transport header (RFC 792): the ports are in it. */
 const QUOTED_L4 = 8;
@@ -80,7 +80,7 @@ function translate(v: Ipvs, p: number, c: number, d: number, proto: Proto, q3: n
   ipv4.setDst(b, l3, r.bytes.u32(dir + D.newDaddr));
   if (v.x.xmitTtl) ipv4.setTtl(b, l3, ipv4.ttl(b, l3) - 1);
   ipv4.fillChecksum(b, l3);
-  v.x.inet.xmit(p, adj);
+  deliver(v.x, p, dir, adj);
 }
 
 /**

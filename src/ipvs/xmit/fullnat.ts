@@ -7,7 +7,7 @@
 import { DIR_IN, DIR_OUT } from '../../core/layout.js';
 import { PROTO_BY_NUMBER } from '../proto/index.js';
 import { TABLE_IN } from '../proto/table.js';
-import { nextHop } from './nexthop.js';
+import { deliver, nextHop } from './nexthop.js';
 import { rewrite, setRewrite } from './rewrite.js';
 import type { Xmit } from './xmit.js';
 
@@ -33,6 +33,6 @@ export const fullnat: Xmit = {
     if (adj === 0) return;
     const { packets } = x;
     rewrite(r, dir, PROTO_BY_NUMBER[r.proto(c)]!, packets.bytes, packets.l3(p), packets.l4(p), x.xmitTtl);
-    x.inet.xmit(p, adj);
+    deliver(x, p, dir, adj);
   },
 };

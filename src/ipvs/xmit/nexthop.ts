@@ -28,13 +28,20 @@ export function nextHop(x: XmitContext, p: number, dir: number): number {
     if (adj === 0) return 0;
   }
   const mtu = r.u32[(dir + D.mtu) >>> 2]!;
-  if (ipv4.totalLen(b, l3) > mtu) {
-    // RFC 792, 1191. We don't fragment, hence the sender is told even without DF.
+  if (ipv4.totalLen(b, l3) > mtu && ipv4.dontFragment(b, l3)) {
+    // RFC 1191 section 4: the sender learns the MTU from it.
     x.inet.icmpError(p, icmp.DEST_UNREACH, icmp.FRAG_NEEDED, mtu);
     packets.drop(p, DROP.IP_TOO_BIG);
     return 0;
   }
   return adj;
+}
+
+/** Sends a rewritten datagram to `adj`, in fragments when it must and may be. Takes ownership. */
+export function deliver(x: XmitContext, p: number, dir: number, adj: number): void {
+  const { packets, records: r } = x;
+  if (packets.len(p) <= r.u32[(dir + D.mtu) >>> 2]!) x.inet.xmit(p, adj);
+  else x.inet.output(p);
 }
 
 function resolve(x: XmitContext, p: number, dir: number): number {

@@ -142,8 +142,12 @@ describe('the next hop', () => {
     expect(rig.fromClient(big)).toEqual([]);
     expect(rig.inet.errors).toEqual([{ type: 3, code: 4, info: mtu, quoted: big.slice(14) }]);
     expect(rig.dropped('IP_TOO_BIG')).toBe(1);
+    // Without DF it is the stack's to cut up.
+    expect(rig.fromClient(tcp({ src: CLIENT, dst: VIP, flags: 'A', data: ramp(1400) }))).toHaveLength(1);
+    expect(rig.inet.outputs).toBe(1);
     const fits = tcp({ src: CLIENT, dst: VIP, flags: 'A', df: true, data: ramp(mtu - 40) });
     expect(rig.fromClient(fits)).toHaveLength(1);
+    expect(rig.inet.outputs).toBe(1);
     expect(rig.imbalance).toBe(0);
   });
 });

@@ -51,6 +51,7 @@ export class StubInet implements Inet {
   routeMtu = 0;
   readonly unreachable = new Set<number>();
   lookups = 0;
+  outputs = 0;
   readonly errors: { type: number; code: number; info: number; quoted: Uint8Array }[] = [];
 
   constructor(private readonly packets: Packets) {}
@@ -83,6 +84,7 @@ export class StubInet implements Inet {
     this.packets.transmit(p, adj - 1);
   }
   output(p: number): void {
+    this.outputs++;
     this.xmit(p, this.adjacencyFor(this.packets.bytes.u32(this.packets.l3(p) + 16)));
   }
   icmpError(p: number, type: number, code: number, info: number): void {
