@@ -96,8 +96,8 @@ struct Received {
   uint64_t bytes;
 };
 
-/** Hands packets to TypeScript. Those of several buffers end here. */
-void deliver(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, Received& r) {
+/** Hands packets to TypeScript. Those of several buffers end here. `port`: where they came in; -1 = they know. */
+void deliver(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, int port, Received& r) {
   LcoreBlock& b = *lc.block;
   const auto owner = static_cast<uint8_t>(lc.id + 1);
   for (uint16_t i = 0; i < n; i++) {
@@ -109,8 +109,11 @@ void deliver(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, Received& r
       rte_pktmbuf_free(m);
       continue;
     }
-    // A device that passes mbufs on (net_ring) leaves the sender's requests in them.
-    m->ol_flags &= ~RTE_MBUF_F_TX_OFFLOAD_MASK;
+    if (port >= 0) {
+      // net_ring passes mbufs on with the sender's requests and without a port; bonding leaves the slave's.
+      m->port = static_cast<uint16_t>(port);
+      m->ol_flags &= ~RTE_MBUF_F_TX_OFFLOAD_MASK;
+    }
     PktPriv notes{};
     notes.owner = owner;
     notes.flags = flags;
@@ -129,7 +132,7 @@ void receive_redirected(Lcore& lc, uint32_t budget, Received& r) {
     const uint32_t want = RTE_MIN(static_cast<uint32_t>(BURST), limit - r.exceptions);
     const unsigned n = rte_ring_sc_dequeue_burst(lc.ring, reinterpret_cast<void**>(pkts), want, nullptr);
     if (n == 0) break;
-    deliver(lc, pkts, static_cast<uint16_t>(n), PKT_F_REDIRECTED, r);
+    deliver(lc, pkts, static_cast<uint16_t>(n), PKT_F_REDIRECTED, -1, r);
     if (n < want) break;
   }
   lc.stats->redirIn += r.packets;
@@ -157,7 +160,7 @@ void receive(Lcore& lc, uint32_t budget, Received& r) {
     const uint16_t n = rte_eth_rx_burst(q.port, q.queue, pkts, want);
     count_burst(*lc.stats, n);
     if (n == 0) continue;
-    deliver(lc, pkts, n, 0, r);
+    deliver(lc, pkts, n, 0, q.port, r);
     if (n == BURST) without_more = 0;
   }
 }

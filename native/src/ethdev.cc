@@ -42,6 +42,13 @@ Napi::Value attach(const Napi::CallbackInfo& info) {
   const std::string bus = rte_bus_name(parsed.bus);
   rte_devargs_reset(&parsed);
 
+  for (const uint16_t port : valid_ports()) {
+    const rte_device* device = device_info(port).device;
+    // rte_dev_probe() takes it for a success.
+    if (device != nullptr && name == rte_dev_name(device)) {
+      fail(code::DEV_ATTACH, "%s: already attached, port %u", devargs.c_str(), port);
+    }
+  }
   if (const auto it = portless.find(name); it != portless.end()) {
     rte_eal_hotplug_remove(it->second.c_str(), name.c_str());
     portless.erase(it);
@@ -50,7 +57,7 @@ Napi::Value attach(const Napi::CallbackInfo& info) {
   const int rc = rte_dev_probe(devargs.c_str());
   const std::string why = log_take_errors();
   if (rc < 0) {
-    fail(code::DEV_ATTACH, "%s: %s%s%s", devargs.c_str(), rte_strerror(-rc), why.empty() ? "" : ": ", why.c_str());
+    fail(code::DEV_ATTACH, "%s: %s", devargs.c_str(), why.empty() ? rte_strerror(-rc) : why.c_str());
   }
   auto result = Napi::Array::New(info.Env());
   for (const uint16_t port : valid_ports()) {
