@@ -4,7 +4,16 @@
  */
 import { DpvsError } from '../core/errors.js';
 import type { Device, Devices } from '../netif/device.js';
-import { BROADCAST, formatIpv4, isLoopback, isMulticast, isReserved, isThisNetwork, mask, parseIpv4 } from '../wire/ipv4.js';
+import {
+  BROADCAST,
+  formatIpv4,
+  isLoopback,
+  isMulticast,
+  isReserved,
+  isThisNetwork,
+  mask,
+  parseIpv4,
+} from '../wire/ipv4.js';
 
 export type Scope = 'host' | 'kni_host' | 'link' | 'global';
 
@@ -143,14 +152,18 @@ export class Addresses {
   del(p: AddrDel): void {
     const ifa = this.require(p.dev, p.addr);
     if (p.plen !== undefined && p.plen !== ifa.plen) {
-      throw new DpvsError('NOTEXIST', `${p.addr}/${p.plen} is not on ${p.dev}`, `it is there as ${p.addr}/${ifa.plen}`);
+      throw new DpvsError(
+        'NOTEXIST',
+        `${p.addr}/${p.plen} is not on ${p.dev}`,
+        `it is there as ${p.addr}/${ifa.plen}`,
+      );
     }
     this.remove(ifa);
   }
 
   /** Removes all addresses of a device. @throws DpvsError NODEV */
   flush(dev: string): void {
-    for (const ifa of [...this.of(this.devices.require(dev).ifindex)]) this.remove(ifa);
+    for (const ifa of this.of(this.devices.require(dev).ifindex).slice()) this.remove(ifa);
   }
 
   /**
@@ -198,7 +211,8 @@ export class Addresses {
   private require(devName: string, text: string): Ifa {
     const dev: Device = this.devices.require(devName);
     const ifa = this.find(dev.ifindex, parseIpv4(text));
-    if (!ifa) throw new DpvsError('NOTEXIST', `${text} is not on ${devName}`, `dpip addr show dev ${devName}`);
+    if (!ifa)
+      throw new DpvsError('NOTEXIST', `${text} is not on ${devName}`, `dpip addr show dev ${devName}`);
     return ifa;
   }
 
@@ -214,15 +228,29 @@ export class Addresses {
 }
 
 /** The broadcast address that counts: the given one, else the subnet's last where it has more than two (RFC 3021). */
-export function broadcastOf(ifa: { addr: number; plen: number; broadcast: number | undefined }): number | undefined {
+export function broadcastOf(ifa: {
+  addr: number;
+  plen: number;
+  broadcast: number | undefined;
+}): number | undefined {
   if (ifa.broadcast !== undefined) return ifa.broadcast;
   return ifa.plen < 31 ? (ifa.addr | ~mask(ifa.plen)) >>> 0 : undefined;
 }
 
 function parseOwn(text: string): number {
   const addr = parseIpv4(text);
-  if (isThisNetwork(addr) || isLoopback(addr) || isMulticast(addr) || isReserved(addr) || addr === BROADCAST) {
-    throw new DpvsError('INVAL', `${text} cannot be an address of a device`, 'a unicast address other than 127.0.0.0/8');
+  if (
+    isThisNetwork(addr) ||
+    isLoopback(addr) ||
+    isMulticast(addr) ||
+    isReserved(addr) ||
+    addr === BROADCAST
+  ) {
+    throw new DpvsError(
+      'INVAL',
+      `${text} cannot be an address of a device`,
+      'a unicast address other than 127.0.0.0/8',
+    );
   }
   return addr;
 }

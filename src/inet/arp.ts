@@ -93,7 +93,13 @@ export class Arp {
 
   private isOnLink(addr: number, dev: Device): boolean {
     const route = this.routes.lookup(addr);
-    return route !== undefined && route.ifindex === dev.ifindex && route.via === 0 && !route.local && !route.broadcast;
+    return (
+      route !== undefined &&
+      route.ifindex === dev.ifindex &&
+      route.via === 0 &&
+      !route.local &&
+      !route.broadcast
+    );
   }
 
   /** Turns the request around in place. */
@@ -123,7 +129,14 @@ export class Arp {
 }
 
 /** Sends a request for `tpa`; `hi`, `lo`: the Ethernet destination, all ones or a neighbour that is asked again. */
-export function requestArp(netif: Netif, dev: Device, hi: number, lo: number, spa: number, tpa: number): void {
+export function requestArp(
+  netif: Netif,
+  dev: Device,
+  hi: number,
+  lo: number,
+  spa: number,
+  tpa: number,
+): void {
   const packets = netif.packets;
   const p = packets.alloc();
   if (p === NO_PACKET) return;

@@ -11,7 +11,13 @@ import type { NeighTable } from './neigh.js';
 import { copyFragmentOptions } from './options.js';
 
 /** Sends `p` (data at its IPv4 header, longer than `mtu`, DF clear) in fragments to a neighbour. Takes ownership. */
-export function xmitFragments(packets: Packets, neigh: NeighTable, p: number, mtu: number, adj: number): void {
+export function xmitFragments(
+  packets: Packets,
+  neigh: NeighTable,
+  p: number,
+  mtu: number,
+  adj: number,
+): void {
   const b = packets.bytes;
   const l3 = packets.data(p);
   const hlen = ipv4.headerLen(b, l3);
@@ -27,7 +33,7 @@ export function xmitFragments(packets: Packets, neigh: NeighTable, p: number, mt
 
   let tail = p;
   packets.setNext(p, NO_PACKET);
-  for (let at = l3 + hlen + firstLen; at < end; ) {
+  for (let at = l3 + hlen + firstLen; at < end;) {
     const q = packets.alloc();
     if (q === NO_PACKET) {
       dropAll(packets, p);
@@ -56,7 +62,7 @@ export function xmitFragments(packets: Packets, neigh: NeighTable, p: number, mt
   ipv4.setTotalLen(b, l3, hlen + firstLen);
   ipv4.fillChecksum(b, l3);
   packets.setLen(p, hlen + firstLen);
-  for (let q = p; q !== NO_PACKET; ) {
+  for (let q = p; q !== NO_PACKET;) {
     const next = packets.next(q);
     neigh.xmit(q, adj);
     q = next;
@@ -64,7 +70,7 @@ export function xmitFragments(packets: Packets, neigh: NeighTable, p: number, mt
 }
 
 function dropAll(packets: Packets, p: number): void {
-  for (let q = p; q !== NO_PACKET; ) {
+  for (let q = p; q !== NO_PACKET;) {
     const next = packets.next(q);
     packets.drop(q, DROP.NO_MBUF);
     q = next;

@@ -37,7 +37,8 @@ export class Icmp {
     const len = packets.end(p) - l4;
     if (!icmp.check(b, l4, len) || !icmp.checksumValid(b, l4, len)) packets.drop(p, DROP.ICMP_BAD);
     // RFC 1122 section 3.2.2.6: an echo request to a broadcast address may be ignored.
-    else if (icmp.type(b, l4) !== icmp.ECHO_REQUEST || !this.isForOneHost(p)) packets.drop(p, DROP.ICMP_IGNORED);
+    else if (icmp.type(b, l4) !== icmp.ECHO_REQUEST || !this.isForOneHost(p))
+      packets.drop(p, DROP.ICMP_IGNORED);
     else this.echo(p, l4, len);
   }
 
@@ -112,7 +113,18 @@ export class Icmp {
     const code = icmp.code(b, l4);
     icmp.setType(b, l4, icmp.ECHO_REPLY);
     icmp.setChecksum(b, l4, update16(icmp.checksum(b, l4), (icmp.ECHO_REQUEST << 8) | code, code));
-    ipv4.emit(b, l3, tos, ipv4.HEADER_LEN + len, this.ip.nextId(), 0, this.ip.defaultTtl, ipv4.PROTO_ICMP, from, to);
+    ipv4.emit(
+      b,
+      l3,
+      tos,
+      ipv4.HEADER_LEN + len,
+      this.ip.nextId(),
+      0,
+      this.ip.defaultTtl,
+      ipv4.PROTO_ICMP,
+      from,
+      to,
+    );
     packets.pullTo(p, l3);
     packets.setL3(p, l3);
     // From here on it is a datagram of our own.

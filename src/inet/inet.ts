@@ -93,7 +93,8 @@ export class InetStack implements Inet {
     devices.onChange((dev) => {
       // Up again, or with another MAC: the tables of neighbours and switches may be wrong.
       const now = `${dev.up} ${dev.mac}`;
-      if (known.get(dev.ifindex) !== now) for (const ifa of addresses.of(dev.ifindex)) this.announce(dev.ifindex, ifa.addr);
+      if (known.get(dev.ifindex) !== now)
+        for (const ifa of addresses.of(dev.ifindex)) this.announce(dev.ifindex, ifa.addr);
       known.set(dev.ifindex, now);
     });
   }

@@ -285,7 +285,7 @@ export class NeighTable {
   }
 
   private expire(i: number): void {
-    switch (this.state[i]) {
+    switch (this.state[i]!) {
       case NONE:
         this.remove(i);
         break;
@@ -359,7 +359,8 @@ export class NeighTable {
 
   private isUsed(i: number): boolean {
     return (
-      this.handedOut[i] === this.o.generation.value || this.packets.nowMs - this.usedAt[i]! < this.o.reachableMs
+      this.handedOut[i] === this.o.generation.value ||
+      this.packets.nowMs - this.usedAt[i]! < this.o.reachableMs
     );
   }
 

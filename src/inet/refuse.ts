@@ -39,7 +39,8 @@ export class Refuse {
     switch (ipv4.proto(b, l3)) {
       case ipv4.PROTO_TCP:
         if (!tcp.check(b, l4, len) || !tcp.checksumValid(b, l4, len, src, dst)) reason = DROP.L4_BAD_HEADER;
-        else if ((tcp.flags(b, l4) & tcp.RST) === 0 && packets.l2Class(p) === L2_HOST) this.reset(p, l4, len, src, dst);
+        else if ((tcp.flags(b, l4) & tcp.RST) === 0 && packets.l2Class(p) === L2_HOST)
+          this.reset(p, l4, len, src, dst);
         break;
       case ipv4.PROTO_UDP:
         if (!udp.check(b, l4, len) || !udp.checksumValid(b, l4, src, dst)) reason = DROP.L4_BAD_HEADER;

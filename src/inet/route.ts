@@ -150,9 +150,14 @@ export class Routes {
   /** Changes a static route found by prefix and, where given, device. @throws DpvsError NOTEXIST, INVAL, NODEV */
   set(p: RouteSet): void {
     const found = this.select({ dst: p.dst, plen: p.plen, dev: p.dev, local: p.scope === 'host' });
-    const old = found.length === 1 ? found[0]! : found.find((e) => p.via !== undefined && e.via === parseIpv4(p.via));
+    const old =
+      found.length === 1 ? found[0]! : found.find((e) => p.via !== undefined && e.via === parseIpv4(p.via));
     if (!old) {
-      throw new DpvsError('INVAL', `${found.length} routes to ${p.dst}/${p.plen}`, 'name the device and the gateway');
+      throw new DpvsError(
+        'INVAL',
+        `${found.length} routes to ${p.dst}/${p.plen}`,
+        'name the device and the gateway',
+      );
     }
     // The new one is checked as if the old one were gone: it may not lean on itself.
     this.fib.remove(old);
@@ -189,7 +194,7 @@ export class Routes {
   /** Removes the static routes of a device. @throws DpvsError NODEV */
   flush(dev: string): void {
     const { ifindex } = this.devices.require(dev);
-    for (const entry of [...this.statics]) if (entry.ifindex === ifindex) this.drop(entry);
+    for (const entry of this.statics) if (entry.ifindex === ifindex) this.drop(entry);
     this.prune();
     this.generation.bump();
   }
@@ -230,7 +235,9 @@ export class Routes {
 
   /** Commands that recreate the static routes once the addresses are there: on-link ones before those that need them. */
   snapshot(): ({ op: 'route.add' } & RouteAdd)[] {
-    const entries = [...this.statics].sort((a, b) => Number(a.via !== 0) - Number(b.via !== 0) || a.order - b.order);
+    const entries = [...this.statics].sort(
+      (a, b) => Number(a.via !== 0) - Number(b.via !== 0) || a.order - b.order,
+    );
     return entries.map((e) => ({
       op: 'route.add',
       dst: formatIpv4(e.dst),
@@ -255,9 +262,14 @@ export class Routes {
       throw new DpvsError('INVAL', `prefix length ${p.plen} is out of range`, '0 to 32');
     }
     const local = p.local || p.scope === 'host';
-    if (p.scope === 'kni_host') throw new DpvsError('NOTSUPP', 'scope kni_host needs a KNI device, there is none');
+    if (p.scope === 'kni_host')
+      throw new DpvsError('NOTSUPP', 'scope kni_host needs a KNI device, there is none');
     if (local && p.plen !== 32) {
-      throw new DpvsError('INVAL', `local route ${p.dst}/${p.plen}`, 'a local route is one address: prefix length 32');
+      throw new DpvsError(
+        'INVAL',
+        `local route ${p.dst}/${p.plen}`,
+        'a local route is one address: prefix length 32',
+      );
     }
     if (local && p.via !== undefined) throw new DpvsError('INVAL', `local route with a gateway (${p.via})`);
     const via = p.via === undefined ? 0 : parseIpv4(p.via);
@@ -287,17 +299,28 @@ export class Routes {
   private refuseTwin(entry: FibEntry): void {
     const twin = this.fib
       .at(entry.dst, entry.plen)
-      .find((e) => e.ifindex === entry.ifindex && e.metric === entry.metric && e.local === entry.local && !e.broadcast);
+      .find(
+        (e) =>
+          e.ifindex === entry.ifindex && e.metric === entry.metric && e.local === entry.local && !e.broadcast,
+      );
     if (!twin) return;
     const where = `${formatIpv4(entry.dst)}/${entry.plen} dev ${this.devices.nameOf(entry.ifindex)}`;
-    throw new DpvsError('EXIST', `route ${where} metric ${entry.metric} exists`, 'another metric makes a second route');
+    throw new DpvsError(
+      'EXIST',
+      `route ${where} metric ${entry.metric} exists`,
+      'another metric makes a second route',
+    );
   }
 
   private outDevice(p: RouteAdd, via: number): number {
     const named = p.dev === undefined ? undefined : this.devices.require(p.dev).ifindex;
     if (via === 0) {
       if (named !== undefined) return named;
-      throw new DpvsError('INVAL', `route ${p.dst}/${p.plen} has neither gateway nor device`, 'via ADDR or dev DEV');
+      throw new DpvsError(
+        'INVAL',
+        `route ${p.dst}/${p.plen} has neither gateway nor device`,
+        'via ADDR or dev DEV',
+      );
     }
     const entry = this.fib.lookup(via);
     if (entry?.local || entry?.broadcast) {
@@ -306,14 +329,20 @@ export class Routes {
     const link = this.onLink(via, named);
     if (link) return link.ifindex;
     const dev = p.dev === undefined ? '' : ` of ${p.dev}`;
-    throw new DpvsError('INVAL', `gateway ${p.via} is not on link${dev}`, 'an address of its subnet has to come first');
+    throw new DpvsError(
+      'INVAL',
+      `gateway ${p.via} is not on link${dev}`,
+      'an address of its subnet has to come first',
+    );
   }
 
   /** The longest on-link prefix that covers `addr`, on one device or on any. */
   private onLink(addr: number, ifindex: number | undefined): FibEntry | undefined {
     return this.fib
       .covering(addr)
-      .find((e) => e.via === 0 && !e.local && !e.broadcast && (ifindex === undefined || e.ifindex === ifindex));
+      .find(
+        (e) => e.via === 0 && !e.local && !e.broadcast && (ifindex === undefined || e.ifindex === ifindex),
+      );
   }
 
   /** Static routes of a prefix that fit the selector; at least one. */
@@ -331,7 +360,11 @@ export class Routes {
     if (statics.length > 0) return statics;
     const text = `${p.dst}/${p.plen}${p.via === undefined ? '' : ` via ${p.via}`}${p.dev === undefined ? '' : ` dev ${p.dev}`}`;
     if (found.length > 0) {
-      throw new DpvsError('INVAL', `route ${text} belongs to an address`, 'it goes when the address is deleted');
+      throw new DpvsError(
+        'INVAL',
+        `route ${text} belongs to an address`,
+        'it goes when the address is deleted',
+      );
     }
     throw new DpvsError('NOTEXIST', `no route ${text}`, 'dpip route show');
   }

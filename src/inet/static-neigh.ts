@@ -83,7 +83,11 @@ export class StaticNeighs {
   }
 
   list(): NeighAdd[] {
-    return this.table.map((e) => ({ dev: this.devices.nameOf(e.ifindex), addr: formatIpv4(e.addr), lladdr: e.mac }));
+    return this.table.map((e) => ({
+      dev: this.devices.nameOf(e.ifindex),
+      addr: formatIpv4(e.addr),
+      lladdr: e.mac,
+    }));
   }
 
   /** Command handlers by name. */

@@ -70,7 +70,13 @@ export class Device {
     this.allmulticast = spec.allmulticast ?? false;
     this.forward2kni = spec.forward2kni ?? false;
     this.mtu = spec.mtu;
-    this.offloads = { rxIpCsum: false, txIpCsum: false, txTcpCsum: false, txUdpCsum: false, ...spec.offloads };
+    this.offloads = {
+      rxIpCsum: false,
+      txIpCsum: false,
+      txTcpCsum: false,
+      txUdpCsum: false,
+      ...spec.offloads,
+    };
     this.setMac(spec.mac);
   }
 
@@ -95,7 +101,10 @@ export class Devices {
   add(spec: DeviceSpec): Device {
     if (this.byName(spec.name)) throw new DpvsError('EXIST', `device '${spec.name}' exists already`);
     if (this.ports[spec.portId]) {
-      throw new DpvsError('EXIST', `port ${spec.portId} belongs to device '${this.ports[spec.portId]!.name}' already`);
+      throw new DpvsError(
+        'EXIST',
+        `port ${spec.portId} belongs to device '${this.ports[spec.portId]!.name}' already`,
+      );
     }
     checkMtu(spec.mtu);
     checkUnicast(spec.mac);
@@ -118,7 +127,11 @@ export class Devices {
     const dev = this.byName(name);
     if (dev) return dev;
     const known = this.all.map((d) => d.name).join(', ');
-    throw new DpvsError('NODEV', `no device '${name}'`, known === '' ? 'there are no devices' : `devices: ${known}`);
+    throw new DpvsError(
+      'NODEV',
+      `no device '${name}'`,
+      known === '' ? 'there are no devices' : `devices: ${known}`,
+    );
   }
 
   /** Hot path: device by index. */
@@ -185,6 +198,10 @@ function checkMtu(mtu: number): void {
 function checkUnicast(mac: string): void {
   const bytes = parseMac(mac);
   if ((bytes[0]! & 1) !== 0 || bytes.every((v) => v === 0)) {
-    throw new DpvsError('INVAL', `'${mac}' cannot be a device's address`, 'a unicast MAC address has an even first byte');
+    throw new DpvsError(
+      'INVAL',
+      `'${mac}' cannot be a device's address`,
+      'a unicast MAC address has an even first byte',
+    );
   }
 }

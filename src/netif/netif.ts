@@ -50,7 +50,8 @@ export class Netif {
       return;
     }
     const dst = ethernet.dst(off);
-    if (ethernet.isGroup(b, dst)) packets.setL2Class(p, ethernet.isBroadcast(b, dst) ? L2_BROADCAST : L2_MULTICAST);
+    if (ethernet.isGroup(b, dst))
+      packets.setL2Class(p, ethernet.isBroadcast(b, dst) ? L2_BROADCAST : L2_MULTICAST);
     else {
       const ours = ethernet.macHi(b, dst) === dev.macHi && ethernet.macLo(b, dst) === dev.macLo;
       packets.setL2Class(p, ours ? L2_HOST : L2_OTHER);

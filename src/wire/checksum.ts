@@ -43,12 +43,26 @@ export function pseudo(saddr: number, daddr: number, proto: number, len: number)
 }
 
 /** Checksum that a TCP or UDP header must carry; its checksum field has to be 0 while this runs. */
-export function l4Checksum(b: Bytes, off: number, len: number, saddr: number, daddr: number, proto: number): number {
+export function l4Checksum(
+  b: Bytes,
+  off: number,
+  len: number,
+  saddr: number,
+  daddr: number,
+  proto: number,
+): number {
   return checksum(b, off, len, pseudo(saddr, daddr, proto, len));
 }
 
 /** True when the TCP or UDP checksum in place is right. A UDP checksum of 0 (none) is the caller's case. */
-export function l4Valid(b: Bytes, off: number, len: number, saddr: number, daddr: number, proto: number): boolean {
+export function l4Valid(
+  b: Bytes,
+  off: number,
+  len: number,
+  saddr: number,
+  daddr: number,
+  proto: number,
+): boolean {
   return checksum(b, off, len, pseudo(saddr, daddr, proto, len)) === 0;
 }
 

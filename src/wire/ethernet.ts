@@ -38,7 +38,8 @@ export function setMac(b: Bytes, at: number, hi: number, lo: number): void {
 
 /** True for the group bit: multicast and broadcast. */
 export const isGroup = (b: Bytes, at: number): boolean => (b.u8(at) & 1) !== 0;
-export const isBroadcast = (b: Bytes, at: number): boolean => b.u32(at) === 0xffffffff && b.u16(at + 4) === 0xffff;
+export const isBroadcast = (b: Bytes, at: number): boolean =>
+  b.u32(at) === 0xffffffff && b.u16(at + 4) === 0xffff;
 export const isZero = (b: Bytes, at: number): boolean => b.u32(at) === 0 && b.u16(at + 4) === 0;
 
 const MAC = /^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/;
@@ -49,7 +50,11 @@ const MAC = /^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$/;
  */
 export function parseMac(text: string): Uint8Array {
   if (!MAC.test(text)) {
-    throw new DpvsError('INVAL', `'${text}' is not a MAC address`, 'six pairs of hex digits: aa:bb:cc:dd:ee:ff');
+    throw new DpvsError(
+      'INVAL',
+      `'${text}' is not a MAC address`,
+      'six pairs of hex digits: aa:bb:cc:dd:ee:ff',
+    );
   }
   return Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
 }

@@ -120,6 +120,11 @@ export const isThisNetwork = (addr: number): boolean => addr >>> 24 === 0;
 /** 240.0.0.0/4, the limited broadcast address included. */
 export const isReserved = (addr: number): boolean => addr >>> 28 === 15;
 
+/** An address that can name one host on a wire: not 0/8, 127/8, multicast, reserved or broadcast. */
+export function isUnicast(addr: number): boolean {
+  return addr >>> 24 !== 0 && addr >>> 24 !== 127 && addr >>> 29 !== 7;
+}
+
 /** Netmask of a prefix length as an unsigned number. */
 export const mask = (plen: number): number => (plen === 0 ? 0 : (-1 << (32 - plen)) >>> 0);
 
@@ -132,7 +137,11 @@ const DECIMAL = /^(0|[1-9][0-9]{0,2})$/;
 export function parseIpv4(text: string): number {
   const parts = text.split('.');
   if (parts.length !== 4 || !parts.every((part) => DECIMAL.test(part) && Number(part) <= 255)) {
-    throw new DpvsError('INVAL', `'${text}' is not an IPv4 address`, 'four numbers from 0 to 255: 192.168.100.1');
+    throw new DpvsError(
+      'INVAL',
+      `'${text}' is not an IPv4 address`,
+      'four numbers from 0 to 255: 192.168.100.1',
+    );
   }
   return parts.reduce((addr, part) => addr * 256 + Number(part), 0);
 }

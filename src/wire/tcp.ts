@@ -55,7 +55,8 @@ export const setSrcPort = (b: Bytes, off: number, v: number): void => b.setU16(o
 export const setDstPort = (b: Bytes, off: number, v: number): void => b.setU16(off + DST_PORT, v);
 export const setSeq = (b: Bytes, off: number, v: number): void => b.setU32(off + SEQ, v);
 export const setAck = (b: Bytes, off: number, v: number): void => b.setU32(off + ACK_NR, v);
-export const setHeaderLen = (b: Bytes, off: number, bytes: number): void => b.setU8(off + DATA_OFF, (bytes >>> 2) << 4);
+export const setHeaderLen = (b: Bytes, off: number, bytes: number): void =>
+  b.setU8(off + DATA_OFF, (bytes >>> 2) << 4);
 export const setFlags = (b: Bytes, off: number, v: number): void => b.setU8(off + FLAGS, v);
 export const setWindow = (b: Bytes, off: number, v: number): void => b.setU16(off + WINDOW, v);
 export const setChecksum = (b: Bytes, off: number, v: number): void => b.setU16(off + CHECKSUM, v);

@@ -215,7 +215,8 @@ export class FakeNative implements FakeHot {
   }
 
   flowFind(_id: number, l3: number, l4: number, inverse: boolean): number {
-    const hex = (off: number, len: number): string => Buffer.from(this.bytes.slice(off, off + len)).toString('hex');
+    const hex = (off: number, len: number): string =>
+      Buffer.from(this.bytes.slice(off, off + len)).toString('hex');
     const src = [hex(l3 + 12, 4), hex(l4, 2)] as const;
     const dst = [hex(l3 + 16, 4), hex(l4 + 2, 2)] as const;
     const [s, d] = inverse ? [dst, src] : [src, dst];
@@ -242,9 +243,12 @@ export class FakeNative implements FakeHot {
   /** The tuple of one direction as the packet carries it. */
   private key(conn: number, dir: 'in' | 'out'): string {
     const record = new Uint8Array(this.conns, conn * CONN4.size + CONN4.at[dir], DIR4.size);
-    const hex = (off: number, len: number): string => Buffer.from(record.slice(off, off + len)).toString('hex');
+    const hex = (off: number, len: number): string =>
+      Buffer.from(record.slice(off, off + len)).toString('hex');
     const at = DIR4.at;
-    return [hex(at.saddr, 4), hex(at.daddr, 4), hex(at.sport, 2), hex(at.dport, 2), hex(at.proto, 1)].join(' ');
+    return [hex(at.saddr, 4), hex(at.daddr, 4), hex(at.sport, 2), hex(at.dport, 2), hex(at.proto, 1)].join(
+      ' ',
+    );
   }
 
   private frame(p: number): Uint8Array {
@@ -287,7 +291,10 @@ export class FakeNative implements FakeHot {
     this.head[at.allocCount >>> 2] = this.offered.length;
   }
 
-  private count(name: 'rxPackets' | 'rxBytes' | 'txPackets' | 'txBytes' | 'redirIn' | 'redirOut', n: number): void {
+  private count(
+    name: 'rxPackets' | 'rxBytes' | 'txPackets' | 'txBytes' | 'redirIn' | 'redirOut',
+    n: number,
+  ): void {
     this.counters[LCORE_STATS.at[name] >>> 3]! += n;
   }
 }

@@ -82,12 +82,7 @@ const FLAG_BITS: Record<string, number> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32
 // ----- builders
 
 export function ethernet(o: EthOptions & { type: number; payload: Uint8Array; padTo?: number }): Uint8Array {
-  const frame = concat([
-    mac(o.dmac ?? DEFAULT_DMAC),
-    mac(o.smac ?? DEFAULT_SMAC),
-    u16(o.type),
-    o.payload,
-  ]);
+  const frame = concat([mac(o.dmac ?? DEFAULT_DMAC), mac(o.smac ?? DEFAULT_SMAC), u16(o.type), o.payload]);
   if (o.padTo === undefined || frame.length >= o.padTo) return frame;
   return concat([frame, new Uint8Array(o.padTo - frame.length)]);
 }
@@ -151,8 +146,15 @@ export function icmp(o: IcmpOptions): Uint8Array {
 }
 
 /** An echo request or reply. */
-export function ping(o: Ipv4Options & { reply?: boolean; ident?: number; seq?: number; data?: Uint8Array | string }): Uint8Array {
-  return icmp({ ...o, type: o.reply ? 0 : 8, rest: (((o.ident ?? 1) << 16) | (o.seq ?? 1)) >>> 0, data: o.data ?? 'ping' });
+export function ping(
+  o: Ipv4Options & { reply?: boolean; ident?: number; seq?: number; data?: Uint8Array | string },
+): Uint8Array {
+  return icmp({
+    ...o,
+    type: o.reply ? 0 : 8,
+    rest: (((o.ident ?? 1) << 16) | (o.seq ?? 1)) >>> 0,
+    data: o.data ?? 'ping',
+  });
 }
 
 export function tcpSegment(o: TcpOptions): Uint8Array {
@@ -176,13 +178,24 @@ export function tcpSegment(o: TcpOptions): Uint8Array {
 
 export function udpDatagram(o: UdpOptions): Uint8Array {
   const data = bytes(o.data ?? '');
-  const message = concat([u16(port(o.src)), u16(port(o.dst)), u16(o.udpLen ?? 8 + data.length), u16(0), data]);
+  const message = concat([
+    u16(port(o.src)),
+    u16(port(o.dst)),
+    u16(o.udpLen ?? 8 + data.length),
+    u16(0),
+    data,
+  ]);
   if (!o.noChecksum) put16(message, 6, (l4sum(o, 17, message) || 0xffff) ^ (o.badL4Checksum ? 0x5555 : 0));
   return message;
 }
 
 export function icmpMessage(o: Omit<IcmpOptions, 'src' | 'dst'>): Uint8Array {
-  const message = concat([new Uint8Array([o.type, o.code ?? 0]), u16(0), u32(o.rest ?? 0), bytes(o.data ?? '')]);
+  const message = concat([
+    new Uint8Array([o.type, o.code ?? 0]),
+    u16(0),
+    u32(o.rest ?? 0),
+    bytes(o.data ?? ''),
+  ]);
   put16(message, 2, rfc1071(message) ^ (o.badL4Checksum ? 0x5555 : 0));
   return message;
 }
@@ -252,7 +265,8 @@ function decodeIpv4(d: Decoded, b: Uint8Array): void {
   if (b.length < 20) bad('short IPv4 header');
   const hlen = (b[0]! & 15) * 4;
   const total = v.getUint16(2);
-  if (hlen < 20 || total < hlen || total > b.length) bad(`IPv4 lengths: header ${hlen}, total ${total}, frame ${b.length}`);
+  if (hlen < 20 || total < hlen || total > b.length)
+    bad(`IPv4 lengths: header ${hlen}, total ${total}, frame ${b.length}`);
   const frag = v.getUint16(6);
   const payload = b.slice(hlen, total);
   d.ip = {
@@ -289,7 +303,12 @@ function decodeIpv4(d: Decoded, b: Uint8Array): void {
     };
   } else if (d.ip.proto === 17) {
     if (payload.length < 8 || p.getUint16(4) !== payload.length) bad('UDP length');
-    d.udp = { sport: p.getUint16(0), dport: p.getUint16(2), checksum: p.getUint16(6), data: payload.slice(8) };
+    d.udp = {
+      sport: p.getUint16(0),
+      dport: p.getUint16(2),
+      checksum: p.getUint16(6),
+      data: payload.slice(8),
+    };
   } else if (d.ip.proto === 1) {
     if (payload.length < 8) bad('short ICMP header');
     d.icmp = { type: payload[0]!, code: payload[1]!, rest: p.getUint32(4), data: payload.slice(8) };
@@ -300,7 +319,8 @@ function decodeIpv4(d: Decoded, b: Uint8Array): void {
 export function summary(frame: Uint8Array): string {
   const d = decode(frame);
   if (d.arp) {
-    const what = d.arp.op === 1 ? `who-has ${d.arp.tpa} tell ${d.arp.spa}` : `${d.arp.spa} is-at ${d.arp.sha}`;
+    const what =
+      d.arp.op === 1 ? `who-has ${d.arp.tpa} tell ${d.arp.spa}` : `${d.arp.spa} is-at ${d.arp.sha}`;
     return `arp ${what}`;
   }
   const { ip: i } = d;
@@ -310,7 +330,8 @@ export function summary(frame: Uint8Array): string {
     return `tcp ${i.src}:${t.sport} > ${i.dst}:${t.dport} ${t.flags} seq ${t.seq} ack ${t.ack} len ${t.data.length}`;
   }
   if (d.udp) return `udp ${i.src}:${d.udp.sport} > ${i.dst}:${d.udp.dport} len ${d.udp.data.length}`;
-  if (d.icmp) return `icmp ${i.src} > ${i.dst} type ${d.icmp.type} code ${d.icmp.code} len ${d.icmp.data.length}`;
+  if (d.icmp)
+    return `icmp ${i.src} > ${i.dst} type ${d.icmp.type} code ${d.icmp.code} len ${d.icmp.data.length}`;
   return `ip ${i.src} > ${i.dst} proto ${i.proto} offset ${i.offset}${i.mf ? '+' : ''} len ${i.payload.length}`;
 }
 
@@ -326,7 +347,8 @@ export function checkFrame(frame: Uint8Array): void {
   if (d.smac === ZERO_MAC || d.dmac === ZERO_MAC) bad('zero MAC address');
   if (d.type === 0x0806) {
     const v = viewOf(frame);
-    if (v.getUint16(14) !== 1 || v.getUint16(16) !== 0x0800 || frame[18] !== 6 || frame[19] !== 4) bad('ARP fixed fields');
+    if (v.getUint16(14) !== 1 || v.getUint16(16) !== 0x0800 || frame[18] !== 6 || frame[19] !== 4)
+      bad('ARP fixed fields');
     if (d.arp!.op !== 1 && d.arp!.op !== 2) bad(`ARP operation ${d.arp!.op}`);
     checkPadding(frame, 42);
   } else if (d.type === 0x0800) {
@@ -349,14 +371,17 @@ function checkDatagram(b: Uint8Array, d: Decoded): void {
   if (i.mf && i.payload.length % 8 !== 0) bad('fragment length is not a multiple of 8');
   if (i.offset + i.payload.length > 65515) bad('fragment beyond 64 KiB');
   if (d.tcp && l4sum({ src: i.src, dst: i.dst }, 6, i.payload) !== 0) bad('TCP checksum');
-  if (d.udp && d.udp.checksum !== 0 && l4sum({ src: i.src, dst: i.dst }, 17, i.payload) !== 0) bad('UDP checksum');
+  if (d.udp && d.udp.checksum !== 0 && l4sum({ src: i.src, dst: i.dst }, 17, i.payload) !== 0)
+    bad('UDP checksum');
   if (!d.icmp) return;
   if (rfc1071(i.payload) !== 0) bad('ICMP checksum');
   if ([3, 4, 5, 11, 12].includes(d.icmp.type)) {
     const quoted = d.icmp.data;
-    if (quoted.length < 28 && quoted.length < viewOf(quoted).getUint16(2)) bad('ICMP error quotes too little');
+    if (quoted.length < 28 && quoted.length < viewOf(quoted).getUint16(2))
+      bad('ICMP error quotes too little');
     if (i.totalLen > 576) bad('ICMP error over 576 bytes');
-    if (rfc1071(quoted.subarray(0, (quoted[0]! & 15) * 4)) !== 0) bad('header checksum of the quoted datagram');
+    if (rfc1071(quoted.subarray(0, (quoted[0]! & 15) * 4)) !== 0)
+      bad('header checksum of the quoted datagram');
   }
 }
 
@@ -388,9 +413,14 @@ const u32 = (v: number): Uint8Array => new Uint8Array([v >>> 24, (v >>> 16) & 25
 const put16 = (b: Uint8Array, at: number, v: number): void => b.set(u16(v), at);
 const mac = (text: Mac): Uint8Array => Uint8Array.from(text.split(':'), (x) => Number.parseInt(x, 16));
 const ip = (text: string): Uint8Array => Uint8Array.from(text.split('.'), Number);
-const macText = (b: Uint8Array, at: number): Mac => Buffer.from(b.slice(at, at + 6)).toString('hex').match(/../g)!.join(':');
+const macText = (b: Uint8Array, at: number): Mac =>
+  Buffer.from(b.slice(at, at + 6))
+    .toString('hex')
+    .match(/../g)!
+    .join(':');
 const ipText = (b: Uint8Array, at: number): string => b.slice(at, at + 4).join('.');
-const bytes = (data: Uint8Array | string): Uint8Array => (typeof data === 'string' ? new TextEncoder().encode(data) : data);
+const bytes = (data: Uint8Array | string): Uint8Array =>
+  typeof data === 'string' ? new TextEncoder().encode(data) : data;
 const concat = (parts: Uint8Array[]): Uint8Array => Uint8Array.from(Buffer.concat(parts));
 const pad4 = (options: Uint8Array | number[], fill = 0): Uint8Array => {
   const b = Uint8Array.from(options);

@@ -79,7 +79,13 @@ export class Lab {
       models: this.models,
       adjacencies: this.adjacencies,
       announce: o.announce ?? false,
-      config: { forwarding: false, defaultTtl: 64, neighTimeoutMs: 60_000, unresQueueLength: 128, ...o.config },
+      config: {
+        forwarding: false,
+        defaultTtl: 64,
+        neighTimeoutMs: 60_000,
+        unresQueueLength: 128,
+        ...o.config,
+      },
     });
     for (const text of o.addrs ?? []) this.addr(text);
     for (const text of o.neighs ?? []) {
@@ -113,9 +119,20 @@ export class Lab {
   }
 
   /** Adds a route: `DST/PLEN`, then any of via, dev, src, metric, mtu. */
-  route(prefix: string, o: { via?: string; dev?: string; src?: string; metric?: number; mtu?: number } = {}): void {
+  route(
+    prefix: string,
+    o: { via?: string; dev?: string; src?: string; metric?: number; mtu?: number } = {},
+  ): void {
     const [dst, plen] = prefix.split('/');
-    this.command('route.add', { dst: dst!, plen: Number(plen), mtu: 0, metric: 0, tos: 0, local: false, ...o });
+    this.command('route.add', {
+      dst: dst!,
+      plen: Number(plen),
+      mtu: 0,
+      metric: 0,
+      tos: 0,
+      local: false,
+      ...o,
+    });
   }
 
   /** A frame arrives; the next `run` handles it. */
@@ -144,7 +161,7 @@ export class Lab {
 
   /** Time passes in steps of at most `stepMs`, with a loop after each. */
   advance(ms: number, stepMs = 100): void {
-    for (const end = this.native.nowMs + ms; this.native.nowMs < end; ) {
+    for (const end = this.native.nowMs + ms; this.native.nowMs < end;) {
       this.native.nowMs = Math.min(end, this.native.nowMs + stepMs);
       this.run();
     }

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DpvsError } from '../../../src/core/errors.js';
 import { InetModels } from '../../../src/inet/models.js';
-import type { InetOp } from '../../../src/inet/models.js';
+import type { InetOp, InetParams } from '../../../src/inet/models.js';
 import { formatIpv4, mask, parseIpv4 } from '../../../src/wire/ipv4.js';
 import { macOf } from '../../support/lab.js';
 
@@ -16,20 +16,27 @@ function models(clock: () => number = () => 0): InetModels {
 /** Commands in the words of `dpip`: `addr add A/P dev D`, `route add D/P [via G] …`. Returns the error's code. */
 function dpip(m: InetModels, line: string): string | undefined {
   const [object, verb, ...words] = line.split(' ');
-  const prefix = object === 'route' || object === 'addr' ? (verb === 'flush' ? undefined : words.shift()!) : undefined;
+  const prefix =
+    object === 'route' || object === 'addr' ? (verb === 'flush' ? undefined : words.shift()!) : undefined;
   const [head, plen] = (prefix === 'default' ? '0.0.0.0/0' : (prefix ?? '')).split('/');
   const params: Record<string, unknown> = {};
-  if (object === 'addr' && verb === 'add') Object.assign(params, { plen: 32, scope: 'global', validLft: 0, sapool: false });
-  if (object === 'route' && verb === 'add') Object.assign(params, { mtu: 0, metric: 0, tos: 0, local: false });
+  if (object === 'addr' && verb === 'add')
+    Object.assign(params, { plen: 32, scope: 'global', validLft: 0, sapool: false });
+  if (object === 'route' && verb === 'add')
+    Object.assign(params, { mtu: 0, metric: 0, tos: 0, local: false });
   if (object === 'route' && verb === 'del') params.local = false;
   if (prefix !== undefined) params[object === 'route' ? 'dst' : 'addr'] = head;
   if (plen !== undefined) params.plen = Number(plen);
   for (let i = 0; i < words.length; i += 2) {
     const [key, value] = [words[i]!, words[i + 1]!];
-    params[key] = ['metric', 'mtu', 'tos', 'validLft', 'plen'].includes(key) ? Number(value) : value === 'true' ? true : value;
+    params[key] = ['metric', 'mtu', 'tos', 'validLft', 'plen'].includes(key)
+      ? Number(value)
+      : value === 'true'
+        ? true
+        : value;
   }
   try {
-    m.apply(`${object}.${verb}` as InetOp, params as never);
+    m.apply(`${object}.${verb}` as InetOp, params as InetParams<InetOp>);
     return undefined;
   } catch (e) {
     if (e instanceof DpvsError) return e.code;
@@ -42,14 +49,25 @@ function all(m: InetModels, ...lines: string[]): void {
 }
 
 const routes = (m: InetModels): string[] =>
-  m.routes.list().map((r) => `${r.dst}/${r.plen} via ${r.via} src ${r.src} dev ${r.dev} mtu ${r.mtu} scope ${r.scope} metric ${r.metric} ${r.proto}`);
+  m.routes
+    .list()
+    .map(
+      (r) =>
+        `${r.dst}/${r.plen} via ${r.via} src ${r.src} dev ${r.dev} mtu ${r.mtu} scope ${r.scope} metric ${r.metric} ${r.proto}`,
+    );
 
 /** Where a datagram goes: `local`, `via G dev D`, or `none`. */
 function goes(m: InetModels, addr: string): string {
   const r = m.routes.lookup(parseIpv4(addr));
   if (!r) return 'none';
   const dev = m.devices.nameOf(r.ifindex);
-  return r.local ? `local ${dev}` : r.broadcast ? `broadcast ${dev}` : r.via === 0 ? `dev ${dev}` : `via ${formatIpv4(r.via)} dev ${dev}`;
+  return r.local
+    ? `local ${dev}`
+    : r.broadcast
+      ? `broadcast ${dev}`
+      : r.via === 0
+        ? `dev ${dev}`
+        : `via ${formatIpv4(r.via)} dev ${dev}`;
 }
 
 describe('an address', () => {
@@ -69,7 +87,9 @@ describe('an address', () => {
   it('without a subnet implies only itself', () => {
     const m = models();
     all(m, 'addr add 192.168.100.200 dev dpdk0');
-    expect(routes(m)).toEqual(['192.168.100.200/32 via 0.0.0.0 src 0.0.0.0 dev dpdk0 mtu 1500 scope host metric 0 auto']);
+    expect(routes(m)).toEqual([
+      '192.168.100.200/32 via 0.0.0.0 src 0.0.0.0 dev dpdk0 mtu 1500 scope host metric 0 auto',
+    ]);
   });
 
   it('of a /31 has no broadcast address (RFC 3021)', () => {
@@ -191,7 +211,12 @@ describe('a route', () => {
 
   it('goes when the address goes that its gateway or its source needs', () => {
     const m = ready();
-    all(m, 'route add default via 10.0.0.254', 'route add 20.0.0.0/8 dev dpdk1 src 10.0.0.1', 'route add 40.0.0.0/8 dev dpdk1');
+    all(
+      m,
+      'route add default via 10.0.0.254',
+      'route add 20.0.0.0/8 dev dpdk1 src 10.0.0.1',
+      'route add 40.0.0.0/8 dev dpdk1',
+    );
     all(m, 'addr del 10.0.0.1/24 dev dpdk0');
     expect(routes(m).filter((r) => r.endsWith('static'))).toEqual([
       '40.0.0.0/8 via 0.0.0.0 src 0.0.0.0 dev dpdk1 mtu 1500 scope link metric 0 static',
@@ -242,7 +267,16 @@ describe('a route', () => {
 
   it('changes the generation, as everything does that it rests on', () => {
     const m = ready();
-    for (const line of ['route add default via 10.0.0.254', 'route set 0.0.0.0/0 mtu 1400', 'route del default', 'route flush dev dpdk0', 'addr add 10.9.0.1/24 dev dpdk2', 'addr set 10.9.0.1/16 dev dpdk2', 'addr del 10.9.0.1 dev dpdk2', 'link set']) {
+    for (const line of [
+      'route add default via 10.0.0.254',
+      'route set 0.0.0.0/0 mtu 1400',
+      'route del default',
+      'route flush dev dpdk0',
+      'addr add 10.9.0.1/24 dev dpdk2',
+      'addr set 10.9.0.1/16 dev dpdk2',
+      'addr del 10.9.0.1 dev dpdk2',
+      'link set',
+    ]) {
       const before = m.routes.generation.value;
       if (line === 'link set') m.apply('link.set', { dev: 'dpdk0', mtu: 1400 });
       else all(m, line);
@@ -254,14 +288,24 @@ describe('a route', () => {
 describe('the source address', () => {
   it.each([
     ['a neighbour gets the address of its subnet', '10.0.0.9', '10.0.0.1'],
-    ['a neighbour of a second subnet gets that one\'s', '10.5.0.9', '10.5.0.1'],
-    ['what is behind a gateway gets the address of the gateway\'s subnet', '20.1.1.1', '10.5.0.1'],
+    ["a neighbour of a second subnet gets that one's", '10.5.0.9', '10.5.0.1'],
+    ["what is behind a gateway gets the address of the gateway's subnet", '20.1.1.1', '10.5.0.1'],
     ['a route may prefer its own', '40.1.1.1', '10.0.0.200'],
-    ['a device without addresses lends another\'s', '50.1.1.1', '10.0.0.1'],
+    ["a device without addresses lends another's", '50.1.1.1', '10.0.0.1'],
   ])('%s', (_, daddr, expected) => {
     const m = models();
-    all(m, 'addr add 10.0.0.1/24 dev dpdk0', 'addr add 10.0.0.200 dev dpdk0', 'addr add 10.5.0.1/24 dev dpdk0');
-    all(m, 'route add 20.0.0.0/8 via 10.5.0.254', 'route add 40.0.0.0/8 dev dpdk0 src 10.0.0.200', 'route add 50.0.0.0/8 dev dpdk2');
+    all(
+      m,
+      'addr add 10.0.0.1/24 dev dpdk0',
+      'addr add 10.0.0.200 dev dpdk0',
+      'addr add 10.5.0.1/24 dev dpdk0',
+    );
+    all(
+      m,
+      'route add 20.0.0.0/8 via 10.5.0.254',
+      'route add 40.0.0.0/8 dev dpdk0 src 10.0.0.200',
+      'route add 50.0.0.0/8 dev dpdk2',
+    );
     const d = parseIpv4(daddr);
     const r = m.routes.lookup(d)!;
     expect(formatIpv4(m.routes.sourceFor(r.ifindex, r.src, r.via === 0 ? d : r.via))).toBe(expected);
@@ -278,33 +322,50 @@ describe('longest prefix match', () => {
   it('equals the naive search over any set of routes', () => {
     // Few distinct bits, so that prefixes nest and collide.
     const addr = fc.nat(15).map((n) => ((n >>> 2) * 0x40000000 + (n & 3) * 0x00400000 + (n & 1)) >>> 0);
-    const route = fc.record({ dst: addr, plen: fc.nat(32), dev: fc.nat(2), metric: fc.nat(2), del: fc.boolean() });
+    const route = fc.record({
+      dst: addr,
+      plen: fc.nat(32),
+      dev: fc.nat(2),
+      metric: fc.nat(2),
+      del: fc.boolean(),
+    });
     fc.assert(
-      fc.property(fc.array(route, { maxLength: 30 }), fc.array(addr, { minLength: 5, maxLength: 20 }), (ops, probes) => {
-        const m = models();
-        let naive: { dst: number; plen: number; dev: string; metric: number }[] = [];
-        for (const o of ops) {
-          const dst = (o.dst & mask(o.plen)) >>> 0;
-          const dev = `dpdk${o.dev}`;
-          if (o.del) {
-            const code = dpip(m, `route del ${formatIpv4(dst)}/${o.plen} dev ${dev}`);
-            const fits = naive.filter((r) => r.dst === dst && r.plen === o.plen && r.dev === dev).sort((a, b) => a.metric - b.metric);
-            expect(code).toBe(fits.length === 0 ? 'NOTEXIST' : undefined);
-            naive = naive.filter((r) => r !== fits[0]);
-          } else if (dpip(m, `route add ${formatIpv4(dst)}/${o.plen} dev ${dev} metric ${o.metric}`) === undefined) {
-            naive.push({ dst, plen: o.plen, dev, metric: o.metric });
+      fc.property(
+        fc.array(route, { maxLength: 30 }),
+        fc.array(addr, { minLength: 5, maxLength: 20 }),
+        (ops, probes) => {
+          const m = models();
+          let naive: { dst: number; plen: number; dev: string; metric: number }[] = [];
+          for (const o of ops) {
+            const dst = (o.dst & mask(o.plen)) >>> 0;
+            const dev = `dpdk${o.dev}`;
+            if (o.del) {
+              const code = dpip(m, `route del ${formatIpv4(dst)}/${o.plen} dev ${dev}`);
+              const fits = naive
+                .filter((r) => r.dst === dst && r.plen === o.plen && r.dev === dev)
+                .sort((a, b) => a.metric - b.metric);
+              expect(code).toBe(fits.length === 0 ? 'NOTEXIST' : undefined);
+              naive = naive.filter((r) => r !== fits[0]);
+            } else if (
+              dpip(m, `route add ${formatIpv4(dst)}/${o.plen} dev ${dev} metric ${o.metric}`) === undefined
+            ) {
+              naive.push({ dst, plen: o.plen, dev, metric: o.metric });
+            }
           }
-        }
-        for (const p of probes) {
-          const best = naive
-            .filter((r) => (p & mask(r.plen)) >>> 0 === r.dst)
-            .reduce<(typeof naive)[0] | undefined>((a, r) => (!a || r.plen > a.plen || (r.plen === a.plen && r.metric < a.metric) ? r : a), undefined);
-          const found = m.routes.lookup(p);
-          expect(found && { plen: found.plen, dev: m.devices.nameOf(found.ifindex), metric: found.metric }).toEqual(
-            best && { plen: best.plen, dev: best.dev, metric: best.metric },
-          );
-        }
-      }),
+          for (const p of probes) {
+            const best = naive
+              .filter((r) => (p & mask(r.plen)) >>> 0 === r.dst)
+              .reduce<(typeof naive)[0] | undefined>(
+                (a, r) => (!a || r.plen > a.plen || (r.plen === a.plen && r.metric < a.metric) ? r : a),
+                undefined,
+              );
+            const found = m.routes.lookup(p);
+            expect(
+              found && { plen: found.plen, dev: m.devices.nameOf(found.ifindex), metric: found.metric },
+            ).toEqual(best && { plen: best.plen, dev: best.dev, metric: best.metric });
+          }
+        },
+      ),
     );
   });
 });
@@ -324,7 +385,8 @@ describe('static neighbours', () => {
 
   it('go by del and by flush of their device', () => {
     const m = models();
-    for (const dev of ['dpdk0', 'dpdk1']) for (const addr of ['10.0.0.8', '10.0.0.9']) m.apply('neigh.add', { dev, addr, lladdr: macOf(8) });
+    for (const dev of ['dpdk0', 'dpdk1'])
+      for (const addr of ['10.0.0.8', '10.0.0.9']) m.apply('neigh.add', { dev, addr, lladdr: macOf(8) });
     m.apply('neigh.del', { dev: 'dpdk0', addr: '10.0.0.8' });
     m.apply('neigh.flush', { dev: 'dpdk1' });
     expect(m.staticNeighs.list().map((n) => `${n.dev} ${n.addr}`)).toEqual(['dpdk0 10.0.0.9']);
@@ -355,7 +417,7 @@ describe('a snapshot', () => {
         const m = models();
         for (const l of lines) dpip(m, l);
         const copy = models();
-        for (const { op, ...params } of m.snapshot()) copy.apply(op, params as never);
+        for (const { op, ...params } of m.snapshot()) copy.apply(op, params as InetParams<InetOp>);
         expect(copy.snapshot()).toEqual(m.snapshot());
         expect(routes(copy).sort()).toEqual(routes(m).sort());
       }),
@@ -364,5 +426,5 @@ describe('a snapshot', () => {
 });
 
 it('an unknown command is refused', () => {
-  expect(() => models().apply('svc.add' as InetOp, {} as never)).toThrow(expect.objectContaining({ code: 'NOTSUPP' }));
+  expect(() => models().apply('svc.add' as InetOp, {})).toThrow(expect.objectContaining({ code: 'NOTSUPP' }));
 });

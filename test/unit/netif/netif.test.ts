@@ -20,7 +20,8 @@ function listening(ports = 2): { lab: Lab; seen: unknown[] } {
   return { lab, seen };
 }
 
-const frame = (dmac: string, type = TYPE): Uint8Array => ethernet({ dmac, type, payload: Buffer.from('payload') });
+const frame = (dmac: string, type = TYPE): Uint8Array =>
+  ethernet({ dmac, type, payload: Buffer.from('payload') });
 
 describe('a received frame', () => {
   it.each([
@@ -80,7 +81,12 @@ describe('devices', () => {
     expect(d.require('dpdk1').ifindex).toBe(2);
     expect(d.byIndex(1)?.name).toBe('dpdk0');
     expect(d.byPort(3)?.name).toBe('dpdk1');
-    expect([d.byIndex(0), d.byIndex(3), d.byPort(1), d.byPort(99)]).toEqual([undefined, undefined, undefined, undefined]);
+    expect([d.byIndex(0), d.byIndex(3), d.byPort(1), d.byPort(99)]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 
   it.each([
@@ -92,14 +98,20 @@ describe('devices', () => {
   ])('refuse %s and change nothing', (_, params, code, text) => {
     const d = make();
     const before = d.snapshot();
-    expect(() => d.set({ up: false, ...params })).toThrow(expect.objectContaining({ code, message: expect.stringContaining(text) }));
+    expect(() => d.set({ up: false, ...params })).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(text) }),
+    );
     expect(d.snapshot()).toEqual(before);
   });
 
   it('refuse a second device of a name or on a port', () => {
     const d = make();
-    expect(() => d.add({ name: 'dpdk0', portId: 9, mac: macOf(2), mtu: 1500 })).toThrow(expect.objectContaining({ code: 'EXIST' }));
-    expect(() => d.add({ name: 'x', portId: 3, mac: macOf(2), mtu: 1500 })).toThrow(expect.objectContaining({ code: 'EXIST' }));
+    expect(() => d.add({ name: 'dpdk0', portId: 9, mac: macOf(2), mtu: 1500 })).toThrow(
+      expect.objectContaining({ code: 'EXIST' }),
+    );
+    expect(() => d.add({ name: 'x', portId: 3, mac: macOf(2), mtu: 1500 })).toThrow(
+      expect.objectContaining({ code: 'EXIST' }),
+    );
   });
 
   it('change what is given and tell it', () => {

@@ -5,7 +5,7 @@ import * as ck from '../../../src/wire/checksum.js';
 import { rfc1071 } from '../../support/frames.js';
 
 const bytesOf = (data: Uint8Array): Bytes => new Bytes(Uint8Array.from(data).buffer);
-const put16 = (data: Uint8Array, at: number, v: number): void => void data.set([v >>> 8, v & 255], at);
+const put16 = (data: Uint8Array, at: number, v: number): void => data.set([v >>> 8, v & 255], at);
 
 describe('full checksum', () => {
   it('is that of the example of RFC 1071 section 3', () => {
@@ -32,7 +32,9 @@ describe('full checksum', () => {
 });
 
 /** Data with at least one byte that an update does not touch, so that it never becomes all zeros. */
-const message = fc.uint8Array({ minLength: 2, maxLength: 30 }).map((tail) => Uint8Array.from([0x45, ...new Uint8Array(7), ...tail]));
+const message = fc
+  .uint8Array({ minLength: 2, maxLength: 30 })
+  .map((tail) => Uint8Array.from([0x45, ...new Uint8Array(7), ...tail]));
 const edge16 = fc.oneof(fc.constantFrom(0, 1, 0x7fff, 0x8000, 0xfffe, 0xffff), fc.nat(0xffff));
 const edge32 = fc.oneof(fc.constantFrom(0, 0xffff, 0xffff0000, 0xffffffff), fc.nat(0xffffffff));
 

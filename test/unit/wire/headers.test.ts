@@ -27,18 +27,37 @@ describe('addresses as text', () => {
     );
   });
 
-  it.each(['', '1.2.3', '1.2.3.4.5', '1.2.3.256', '01.2.3.4', '1.2.3.-4', '1.2.3.4 ', '0x7f.0.0.1', 'a.b.c.d', '1..2.3', '1.2.3.1e1'])(
-    'IPv4 %j is refused',
-    (text) => expect(() => ipv4.parseIpv4(text)).toThrow(expect.objectContaining({ code: 'INVAL', message: `'${text}' is not an IPv4 address` })),
+  it.each([
+    '',
+    '1.2.3',
+    '1.2.3.4.5',
+    '1.2.3.256',
+    '01.2.3.4',
+    '1.2.3.-4',
+    '1.2.3.4 ',
+    '0x7f.0.0.1',
+    'a.b.c.d',
+    '1..2.3',
+    '1.2.3.1e1',
+  ])('IPv4 %j is refused', (text) =>
+    expect(() => ipv4.parseIpv4(text)).toThrow(
+      expect.objectContaining({ code: 'INVAL', message: `'${text}' is not an IPv4 address` }),
+    ),
   );
 
   it('MAC goes there and back in lower case', () => {
     expect(ethernet.formatMac(ethernet.parseMac('A0:36:9f:9D:61:F4'))).toBe('a0:36:9f:9d:61:f4');
   });
 
-  it.each(['', 'a0:36:9f:9d:61', 'a0:36:9f:9d:61:f4:00', 'a0-36-9f-9d-61-f4', 'g0:36:9f:9d:61:f4', 'a:36:9f:9d:61:f4'])(
-    'MAC %j is refused',
-    (text) => expect(() => ethernet.parseMac(text)).toThrow(expect.objectContaining({ code: 'INVAL' })),
+  it.each([
+    '',
+    'a0:36:9f:9d:61',
+    'a0:36:9f:9d:61:f4:00',
+    'a0-36-9f-9d-61-f4',
+    'g0:36:9f:9d:61:f4',
+    'a:36:9f:9d:61:f4',
+  ])('MAC %j is refused', (text) =>
+    expect(() => ethernet.parseMac(text)).toThrow(expect.objectContaining({ code: 'INVAL' })),
   );
 });
 
@@ -54,7 +73,15 @@ describe('netmasks', () => {
 
 describe('accessors read what the builders write', () => {
   it('Ethernet and ARP', () => {
-    const { b, off, len } = place(frames.arp({ op: 'reply', sha: '02:00:00:00:00:01', spa: '1.2.3.4', tha: '02:00:00:00:00:02', tpa: '250.6.7.8' }));
+    const { b, off, len } = place(
+      frames.arp({
+        op: 'reply',
+        sha: '02:00:00:00:00:01',
+        spa: '1.2.3.4',
+        tha: '02:00:00:00:00:02',
+        tpa: '250.6.7.8',
+      }),
+    );
     expect(ethernet.check(b, off, len)).toBe(true);
     expect(ethernet.etherType(b, off)).toBe(ethernet.TYPE_ARP);
     expect(ethernet.formatMac(b.raw, ethernet.dst(off))).toBe('02:00:00:00:00:02');
@@ -69,7 +96,20 @@ describe('accessors read what the builders write', () => {
 
   it('IPv4 and TCP', () => {
     const { b, off, len } = place(
-      frames.tcp({ ...ends, ttl: 9, tos: 8, id: 0xabcd, df: true, options: [1, 1, 1], flags: 'SE', seq: 0xfffffff0, ack: 7, window: 512, tcpOptions: [1, 3, 3, 7, 2, 4, 5, 180], data: 'hi' }),
+      frames.tcp({
+        ...ends,
+        ttl: 9,
+        tos: 8,
+        id: 0xabcd,
+        df: true,
+        options: [1, 1, 1],
+        flags: 'SE',
+        seq: 0xfffffff0,
+        ack: 7,
+        window: 512,
+        tcpOptions: [1, 3, 3, 7, 2, 4, 5, 180],
+        data: 'hi',
+      }),
     );
     const l3 = off + 14;
     expect(ipv4.check(b, l3, len - 14)).toBe(true);
@@ -82,7 +122,9 @@ describe('accessors read what the builders write', () => {
     const l4 = l3 + 24;
     const l4len = len - 14 - 24;
     expect(tcp.check(b, l4, l4len)).toBe(true);
-    expect([tcp.srcPort(b, l4), tcp.dstPort(b, l4), tcp.seq(b, l4), tcp.ack(b, l4)]).toEqual([1025, 65535, 0xfffffff0, 7]);
+    expect([tcp.srcPort(b, l4), tcp.dstPort(b, l4), tcp.seq(b, l4), tcp.ack(b, l4)]).toEqual([
+      1025, 65535, 0xfffffff0, 7,
+    ]);
     expect([tcp.headerLen(b, l4), tcp.flags(b, l4), tcp.window(b, l4)]).toEqual([28, tcp.SYN | 0x40, 512]);
     expect(tcp.checksumValid(b, l4, l4len, 0x0a010203, 0xc8140201)).toBe(true);
     expect(tcp.segmentLen(b, l4, l4len)).toBe(3);
@@ -141,7 +183,8 @@ describe('emitters write what the judge accepts', () => {
 });
 
 describe('check refuses what the accessors could not read', () => {
-  const header = (o: Partial<frames.Ipv4Options>): { b: Bytes; off: number; len: number } => place(frames.tcp({ ...ends, ...o }));
+  const header = (o: Partial<frames.Ipv4Options>): { b: Bytes; off: number; len: number } =>
+    place(frames.tcp({ ...ends, ...o }));
 
   it.each([
     ['version 6', header({ version: 6 })],
