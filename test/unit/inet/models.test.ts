@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DpvsError } from '../../../src/core/errors.js';
 import { InetModels } from '../../../src/inet/models.js';
-import type { InetOp, InetParams } from '../../../src/inet/models.js';
+import type { InetOp } from '../../../src/inet/models.js';
 import { formatIpv4, mask, parseIpv4 } from '../../../src/wire/ipv4.js';
 import { macOf } from '../../support/lab.js';
 
@@ -36,7 +36,7 @@ function dpip(m: InetModels, line: string): string | undefined {
         : value;
   }
   try {
-    m.apply(`${object}.${verb}` as InetOp, params as InetParams<InetOp>);
+    m.apply(`${object}.${verb}` as InetOp, params);
     return undefined;
   } catch (e) {
     if (e instanceof DpvsError) return e.code;
@@ -417,7 +417,7 @@ describe('a snapshot', () => {
         const m = models();
         for (const l of lines) dpip(m, l);
         const copy = models();
-        for (const { op, ...params } of m.snapshot()) copy.apply(op, params as InetParams<InetOp>);
+        for (const { op, ...params } of m.snapshot()) copy.apply(op, params);
         expect(copy.snapshot()).toEqual(m.snapshot());
         expect(routes(copy).sort()).toEqual(routes(m).sort());
       }),
