@@ -59,7 +59,11 @@ export class ControlServer {
         });
       });
     } catch (e) {
-      throw new DpvsError('SYSCALL', `cannot listen on ${o.path}: ${(e as Error).message}`, 'choose another socket with -x');
+      throw new DpvsError(
+        'SYSCALL',
+        `cannot listen on ${o.path}: ${(e as Error).message}`,
+        'choose another socket with -x',
+      );
     } finally {
       process.umask(mask);
     }
@@ -124,7 +128,11 @@ export class ControlServer {
     } catch (e) {
       if (e instanceof DpvsError) return createJSONRPCErrorResponse(id, e.errno, e.message, e.toData());
       this.o.onError(e, message.method);
-      return createJSONRPCErrorResponse(id, JSONRPCErrorCode.InternalError, 'internal error, see the log of dpvs');
+      return createJSONRPCErrorResponse(
+        id,
+        JSONRPCErrorCode.InternalError,
+        'internal error, see the log of dpvs',
+      );
     }
   }
 }

@@ -141,7 +141,11 @@ export class Lcore {
         this.tell({ t: 'ack', seq: m.seq, ...this.applied(m.command) });
         break;
       case 'query':
-        this.tell({ t: 'reply', seq: m.seq, result: m.name === 'neigh' ? this.neighbours() : this.ipvs.laddrUse() });
+        this.tell({
+          t: 'reply',
+          seq: m.seq,
+          result: m.name === 'neigh' ? this.neighbours() : this.ipvs.laddrUse(),
+        });
         break;
       case 'throw':
         throw new Error('told to fail');

@@ -57,7 +57,11 @@ export class Replica {
     if (known === undefined) {
       this.inet.apply('addr.add', { dev, addr, plen: 32, scope: 'global', validLft: 0, sapool: true });
     } else if (known.dev !== dev) {
-      throw new DpvsError('NOTEXIST', `address ${addr} is on ${known.dev}, not on ${dev}`, `use -F ${known.dev}`);
+      throw new DpvsError(
+        'NOTEXIST',
+        `address ${addr} is on ${known.dev}, not on ${dev}`,
+        `use -F ${known.dev}`,
+      );
     } else if (!known.sapool) {
       this.inet.apply('addr.set', { dev, addr, sapool: true });
     }

@@ -3,7 +3,7 @@
  * schema, applied to the master's replica (which refuses what is wrong), carried out on devices where it concerns
  * them, and posted to every lcore in order; the caller is answered when all have applied it.
  */
-import * as z from 'zod';
+import type * as z from 'zod';
 import { COMMANDS, QUERIES, type Command, type CommandName, type QueryName } from '../control/schema.js';
 import { DpvsError } from '../core/errors.js';
 import type { Replica } from '../lcore/replica.js';

@@ -99,7 +99,10 @@ export class Lcores {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
-        () => reject(new DpvsError('SYSCALL', `an lcore did not start within ${timeoutMs / 1000} s`, 'see the log')),
+        () =>
+          reject(
+            new DpvsError('SYSCALL', `an lcore did not start within ${timeoutMs / 1000} s`, 'see the log'),
+          ),
         timeoutMs,
       );
     });
@@ -125,7 +128,10 @@ export class Lcores {
         });
         // The master's replica took the command, so the lcore has diverged: rebuild it from the master's.
         if (error !== undefined) {
-          this.o.log.error({ lcore: m.task.id, command, err: error.message }, 'lcore refused a command: rebuilding it');
+          this.o.log.error(
+            { lcore: m.task.id, command, err: error.message },
+            'lcore refused a command: rebuilding it',
+          );
           this.post(m, { t: 'throw' });
         }
       }),
@@ -184,9 +190,12 @@ export class Lcores {
       m.lastBeatAt = startedAt;
       let why = 'its task ended';
       try {
-        await this.pool.run({ ...m.task, snapshot: this.o.snapshot(), rebuild: restart } satisfies LcoreTask, {
-          signal: m.abort.signal,
-        });
+        await this.pool.run(
+          { ...m.task, snapshot: this.o.snapshot(), rebuild: restart } satisfies LcoreTask,
+          {
+            signal: m.abort.signal,
+          },
+        );
       } catch (e) {
         why = (e as Error).message;
       }
@@ -246,7 +255,10 @@ export class Lcores {
   private receive(m: Member, message: ToMaster): void {
     switch (message.t) {
       case 'ready':
-        this.o.log.info({ lcore: m.task.id, cpu: m.task.cpu }, m.state === 'restarting' ? 'lcore is back' : 'lcore runs');
+        this.o.log.info(
+          { lcore: m.task.id, cpu: m.task.cpu },
+          m.state === 'restarting' ? 'lcore is back' : 'lcore runs',
+        );
         m.state = 'running';
         m.ready();
         break;

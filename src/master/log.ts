@@ -28,15 +28,32 @@ export interface LogOptions {
 export function createLog(o: LogOptions): Log {
   const level = LEVELS[o.level ?? 'INFO'] ?? 'info';
   const destination = o.file ?? 2;
-  const readable = o.format === undefined ? o.file === undefined && process.stderr.isTTY : o.format === 'pretty';
+  const readable =
+    o.format === undefined ? o.file === undefined && process.stderr.isTTY : o.format === 'pretty';
   const stream = readable
-    ? pretty({ destination, sync: true, colorize: o.file === undefined, ignore: 'pid,hostname', append: true })
+    ? pretty({
+        destination,
+        sync: true,
+        colorize: o.file === undefined,
+        ignore: 'pid,hostname',
+        append: true,
+      })
     : pino.destination({ dest: destination, sync: true, append: true, mkdir: true });
   return pino({ level, base: null }, stream);
 }
 
 /** RTE_LOG levels (1 emergency … 8 debug) as pino levels. */
-const EAL_LEVELS: pino.Level[] = ['info', 'fatal', 'fatal', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'];
+const EAL_LEVELS: pino.Level[] = [
+  'info',
+  'fatal',
+  'fatal',
+  'fatal',
+  'error',
+  'warn',
+  'info',
+  'debug',
+  'trace',
+];
 
 /** A sink for DPDK's log lines. */
 export function ealLogger(log: Log): (level: number, line: string) => void {

@@ -62,7 +62,11 @@ export async function run(o: RunOptions): Promise<number> {
   try {
     const path = o.conf ?? (existsSync(DEFAULT_CONF) ? DEFAULT_CONF : undefined);
     const { config, warnings, origins } = loadConfig(path);
-    log = createLog({ level: config.global.logLevel, file: config.global.logFile, format: config.global.logFormat });
+    log = createLog({
+      level: config.global.logLevel,
+      file: config.global.logFile,
+      format: config.global.logFormat,
+    });
     if (path === undefined) log.warn(`no ${DEFAULT_CONF}: all defaults`);
     for (const w of warnings) log.warn(formatDiagnostic(w));
     await boot(o, config, origins, log, undo);
@@ -113,7 +117,11 @@ async function boot(
   const { pktpoolSize } = config.netif;
   const { hugepages, memoryMb } = config.global;
   const pci = needsPci(config);
-  startEal(native, { pktpoolSize, hugepages, memoryMb, pci, cpus: native.allowedCpus(), userArgs: o.ealArgs }, log);
+  startEal(
+    native,
+    { pktpoolSize, hugepages, memoryMb, pci, cpus: native.allowedCpus(), userArgs: o.ealArgs },
+    log,
+  );
   undo.push(() => native.ealCleanup());
 
   const facts = attachPorts(native, config);
@@ -165,7 +173,9 @@ async function boot(
         buffer: segment.buffer,
         offset: segment.lcoreOffset(l.id),
         destOffset: segment.destOffset(l.id),
-        peerDestOffsets: plan.lcores.filter((peer) => peer.id !== l.id).map((peer) => segment.destOffset(peer.id)),
+        peerDestOffsets: plan.lcores
+          .filter((peer) => peer.id !== l.id)
+          .map((peer) => segment.destOffset(peer.id)),
       },
       conns,
       adjacencies,
@@ -181,11 +191,24 @@ async function boot(
 
   const rates = new Rates(segment, replica.services);
   undo.push(() => rates.stop());
-  const queries = new Queries({ native, replica, lcores, ports, rates, segment, plan, tasks, statsFile, config });
+  const queries = new Queries({
+    native,
+    replica,
+    lcores,
+    ports,
+    rates,
+    segment,
+    plan,
+    tasks,
+    statsFile,
+    config,
+  });
   const controller = new Controller(replica, lcores, ports, queries, log, process.env.DPVS_DEBUG === '1');
   const lifetimes = setInterval(() => {
     for (const p of replica.inet.addresses.expired(Date.now())) {
-      controller.execute({ op: 'addr.del', ...p }).catch((e: unknown) => log.error({ err: e }, 'address lifetime'));
+      controller
+        .execute({ op: 'addr.del', ...p })
+        .catch((e: unknown) => log.error({ err: e }, 'address lifetime'));
     }
   }, 1000);
   undo.push(() => clearInterval(lifetimes));
@@ -196,5 +219,8 @@ async function boot(
     onError: (e, method) => log.error({ err: e, method }, 'control socket'),
   });
   undo.push(() => server.close());
-  log.info({ version: VERSION, lcores: n, ports: plan.devices.map((d) => d.name), socket: ipcFile }, 'dpvs runs');
+  log.info(
+    { version: VERSION, lcores: n, ports: plan.devices.map((d) => d.name), socket: ipcFile },
+    'dpvs runs',
+  );
 }

@@ -20,12 +20,20 @@ export function writePidFile(path: string): void {
     // No file: the usual case.
   }
   if (old > 0 && old !== process.pid && alive(old)) {
-    throw new DpvsError('BUSY', `dpvs is already running (pid ${old} in ${path})`, 'stop it, or use -p, -x and -c for another');
+    throw new DpvsError(
+      'BUSY',
+      `dpvs is already running (pid ${old} in ${path})`,
+      'stop it, or use -p, -x and -c for another',
+    );
   }
   try {
     writeFileSync(path, `${process.pid}\n`);
   } catch (e) {
-    throw new DpvsError('SYSCALL', `cannot write ${path}: ${(e as Error).message}`, 'choose another pid file with -p');
+    throw new DpvsError(
+      'SYSCALL',
+      `cannot write ${path}: ${(e as Error).message}`,
+      'choose another pid file with -p',
+    );
   }
 }
 

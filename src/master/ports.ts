@@ -13,7 +13,8 @@ const TX_OFFLOADS = ['MBUF_FAST_FREE'];
 
 /** True when some port can only come from the PCI bus, or none is named. */
 export const needsPci = (config: Config): boolean =>
-  config.netif.devices.length === 0 || config.netif.devices.some((d) => !/^net_/.test(d.devargs ?? ''));
+  config.netif.devices.length === 0 ||
+  config.netif.devices.some((d) => d.devargs?.startsWith('net_') !== true);
 
 /** Attaches the devices that have devargs; a refused one names its block. @returns the facts about all ports */
 export function attachPorts(native: Native, config: Config): Facts {
@@ -93,12 +94,24 @@ export class Ports {
       native.portStart(port);
       this.started.push(port);
     } catch (e) {
-      throw new DpvsError('DPDKAPIFAIL', `device ${d.name}: ${(e as Error).message}`, 'see the dpdk lines of the log');
+      throw new DpvsError(
+        'DPDKAPIFAIL',
+        `device ${d.name}: ${(e as Error).message}`,
+        'see the dpdk lines of the log',
+      );
     }
     this.tryOptional(d.name, 'promiscuous mode', () => native.portSetPromiscuous(port, d.promisc), d.promisc);
-    this.tryOptional(d.name, 'allmulticast', () => native.portSetAllmulticast(port, d.allmulticast), d.allmulticast);
+    this.tryOptional(
+      d.name,
+      'allmulticast',
+      () => native.portSetAllmulticast(port, d.allmulticast),
+      d.allmulticast,
+    );
     const info = native.portInfo(port);
-    log.info({ dev: d.name, device: d.deviceName, mac: info.mac, queues: `${d.rx.queues}/${d.tx.queues}` }, 'port started');
+    log.info(
+      { dev: d.name, device: d.deviceName, mac: info.mac, queues: `${d.rx.queues}/${d.tx.queues}` },
+      'port started',
+    );
     return {
       name: d.name,
       portId: port,
@@ -149,7 +162,10 @@ export class Ports {
         done.push(back);
       } catch (e) {
         for (const undo of done.reverse()) undo();
-        throw new DpvsError('NOTSUPP', `device ${p.dev} does not take ${what} ${String(wanted)}: ${(e as Error).message}`);
+        throw new DpvsError(
+          'NOTSUPP',
+          `device ${p.dev} does not take ${what} ${String(wanted)}: ${(e as Error).message}`,
+        );
       }
     }
   }

@@ -111,7 +111,10 @@ export class Queries {
     'laddr.list': (p) => this.laddrs(p.svc),
     'conn.list': (p) => this.conns(p),
     'drop.list': () => this.drops(),
-    'timeout.get': () => ({ tcp: { ...this.o.config.ipvs.tcp.timeoutsS }, udp: { ...this.o.config.ipvs.udp.timeoutsS } }),
+    'timeout.get': () => ({
+      tcp: { ...this.o.config.ipvs.tcp.timeoutsS },
+      udp: { ...this.o.config.ipvs.udp.timeoutsS },
+    }),
     'sched.list': () => SCHEDULERS.map((s) => s.name),
   };
 
@@ -162,7 +165,9 @@ export class Queries {
       info: infoFields(info),
       xstats: native.portXstats(info.port),
       queues: plan.lcores.flatMap((l) =>
-        l.ports.filter((p) => p.device === name).map((p) => ({ lcore: l.name, rx: p.rxQueues, tx: [p.txQueue] })),
+        l.ports
+          .filter((p) => p.device === name)
+          .map((p) => ({ lcore: l.name, rx: p.rxQueues, tx: [p.txQueue] })),
       ),
       mcast: [],
     };
@@ -175,7 +180,15 @@ export class Queries {
       const { drops: _, spare: __, ...fields } = LCORE_STATS.at;
       return Object.fromEntries(Object.entries(fields).map(([k, off]) => [k, counters[off >>> 3]!]));
     };
-    const master: Lcore = { id: 0, role: 'master', cpu: -1, socket: 0, state: 'running', queues: [], stats: stats(0) };
+    const master: Lcore = {
+      id: 0,
+      role: 'master',
+      cpu: -1,
+      socket: 0,
+      state: 'running',
+      queues: [],
+      stats: stats(0),
+    };
     return [
       master,
       ...plan.lcores.map((l): Lcore => {
@@ -223,7 +236,9 @@ export class Queries {
   private async neighs(dev: string | undefined): Promise<NeighEntry[]> {
     if (dev !== undefined) this.device(dev);
     const lists = await Promise.all(
-      this.o.lcores.ids.map(async (id) => ((await this.o.lcores.query(id, 'neigh')) as NeighEntry[] | undefined) ?? []),
+      this.o.lcores.ids.map(
+        async (id) => ((await this.o.lcores.query(id, 'neigh')) as NeighEntry[] | undefined) ?? [],
+      ),
     );
     return lists.flat().filter((e) => dev === undefined || e.dev === dev);
   }
@@ -281,7 +296,8 @@ export class Queries {
   private conns(p: QueryParams<'conn.list'>): ConnPage {
     const { tasks } = this.o;
     const [lcore = 1, from = 1] = (p.cursor ?? '1:1').split(':').map(Number);
-    if (!Number.isInteger(lcore) || !Number.isInteger(from)) throw new DpvsError('INVAL', `bad cursor '${p.cursor}'`);
+    if (!Number.isInteger(lcore) || !Number.isInteger(from))
+      throw new DpvsError('INVAL', `bad cursor '${p.cursor}'`);
     const filter = p.svc === undefined ? undefined : this.o.replica.services.get(p.svc);
     const conns: ConnEntry[] = [];
     for (let t = lcore, index = from; t <= tasks.length; t++, index = 1) {
@@ -301,17 +317,17 @@ export class Queries {
   private drops(): DropEntry[] {
     const { segment, tasks } = this.o;
     return tasks.flatMap(({ id }) => {
-      const counters = segment.lcoreStats(id).subarray(LCORE_STATS.at.drops >>> 3, (LCORE_STATS.at.drops >>> 3) + DROP_CAP);
-      return DROP_REASONS.map(
-        (r, i): DropEntry => ({
-          lcore: id,
-          name: r.name,
-          text: r.text,
-          hint: r.hint,
-          count: counters[i]!,
-          ...(r.done ? { done: true } : {}),
-        }),
-      );
+      const counters = segment
+        .lcoreStats(id)
+        .subarray(LCORE_STATS.at.drops >>> 3, (LCORE_STATS.at.drops >>> 3) + DROP_CAP);
+      return DROP_REASONS.map((r, i): DropEntry => ({
+        lcore: id,
+        name: r.name,
+        text: r.text,
+        hint: r.hint,
+        count: counters[i]!,
+        ...(r.done ? { done: true } : {}),
+      }));
     });
   }
 

@@ -34,12 +34,22 @@ afterEach(async () => {
   rmSync(dir, { recursive: true });
 });
 
+interface Answer {
+  id: number | null;
+  result?: { i: number } & number & string;
+  error?: { message: string };
+}
+
 /** Sends bytes, and collects answers until `n` lines or the end of the connection. */
-async function talk(bytes: string | Buffer, n: number): Promise<any[]> {
+async function talk(bytes: string | Buffer, n: number): Promise<Answer[]> {
   const socket: Socket = createConnection(path);
   let text = '';
   return new Promise((resolve, reject) => {
-    const lines = (): any[] => text.split('\n').filter(Boolean).map((l) => JSON.parse(l));
+    const lines = (): Answer[] =>
+      text
+        .split('\n')
+        .filter(Boolean)
+        .map((l) => JSON.parse(l) as Answer);
     socket.on('data', (d) => {
       text += d.toString();
       if (text.split('\n').length > n) socket.end();
@@ -59,7 +69,7 @@ test('the socket can be used by owner and group only', () => {
 test('requests of one connection are answered in order', async () => {
   const all = Array.from({ length: 500 }, (_, i) => request(i, 'echo', { i })).join('');
   const answers = await talk(all, 500);
-  expect(answers.map((a) => a.result.i)).toEqual(Array.from({ length: 500 }, (_, i) => i));
+  expect(answers.map((a) => a.result?.i)).toEqual(Array.from({ length: 500 }, (_, i) => i));
 });
 
 test('a refusal carries code, message and hint', async () => {
@@ -67,14 +77,18 @@ test('a refusal carries code, message and hint', async () => {
   expect(answer).toEqual({
     jsonrpc: '2.0',
     id: 7,
-    error: { code: -3, message: 'there already', data: { code: 'EXIST', errno: -3, message: 'there already', hint: 'look' } },
+    error: {
+      code: -3,
+      message: 'there already',
+      data: { code: 'EXIST', errno: -3, message: 'there already', hint: 'look' },
+    },
   });
   expect(internal).toEqual([]);
 });
 
 test('a bug of ours is logged and not shown', async () => {
   const [answer] = await talk(request(1, 'bug'), 1);
-  expect(answer.error.message).not.toContain('a bug');
+  expect(answer?.error?.message).not.toContain('a bug');
   expect(String(internal[0])).toContain('a bug');
 });
 
@@ -86,14 +100,14 @@ test.each([
   ['method that is no text', '{"jsonrpc":"2.0","id":1,"method":5}\n'],
 ])('%s is answered by an error, and the connection goes on', async (_, bytes) => {
   const answers = await talk(bytes + request(2, 'echo', 'still here'), 2);
-  expect(answers[0].error.message).not.toBe('');
+  expect(answers[0]?.error?.message).not.toBe('');
   expect(answers[1]).toMatchObject({ id: 2, result: 'still here' });
 });
 
 test('a message over the limit ends its connection, others go on', async () => {
   const answers = await talk(Buffer.alloc(MAX_MESSAGE_BYTES + 100, 'x'), 2);
   expect(answers).toHaveLength(1);
-  expect(answers[0].error.message).toContain('longer than');
+  expect(answers[0]?.error?.message).toContain('longer than');
   expect(await talk(request(1, 'echo', 1), 1)).toMatchObject([{ result: 1 }]);
 });
 
@@ -118,6 +132,11 @@ test('a socket file that nobody serves is replaced, and removed at the end', asy
 
 test('a folder that does not exist is an error that names it', async () => {
   await expect(
-    ControlServer.listen({ path: join(dir, 'no', 'ipc'), handle, credentials: () => ({ pid: 1, uid: 0, gid: 0 }), onError: () => undefined }),
+    ControlServer.listen({
+      path: join(dir, 'no', 'ipc'),
+      handle,
+      credentials: () => ({ pid: 1, uid: 0, gid: 0 }),
+      onError: () => undefined,
+    }),
   ).rejects.toThrow(join(dir, 'no', 'ipc'));
 });

@@ -42,7 +42,9 @@ test("the user's arguments replace ours and are never doubled", () => {
 
 test('without a device that needs it the PCI bus is left alone', () => {
   expect(ealArgs(options({ pci: false }), PLENTY).args).toContain('--no-pci');
-  expect(ealArgs(options({ pci: false, userArgs: ['-a', '0000:06:00.0'] }), PLENTY).args).not.toContain('--no-pci');
+  expect(ealArgs(options({ pci: false, userArgs: ['-a', '0000:06:00.0'] }), PLENTY).args).not.toContain(
+    '--no-pci',
+  );
 });
 
 test('memory of the configuration is a lower limit', () => {
