@@ -97,13 +97,13 @@ describe('while lcores poll and send', () => {
     native.devDetach(port);
   });
 
-  test('a port is reconfigured with other queues, closed, and comes back as another device', async () => {
+  test('a port is reconfigured with other queues, closed, and comes back as another device, four hundred times', async () => {
     const first = startPort('net_null0,size=64', 2);
     const other = startPort('net_null9,size=64', 2);
     const runs = [reflector(1, [first, other], 0), reflector(2, [first, other], 1)];
     for (const r of runs) await until(r.flag, RECEIVED, (v) => v !== 0);
     let port = first;
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < 400; i++) {
       native.portStop(port);
       const queues = 1 + (i % 2);
       native.portConfigure(port, { ...PORT_CONFIG, rxQueues: queues, txQueues: queues, rxDesc: 64 << (i % 3) });
