@@ -249,6 +249,7 @@ export class Ipvs {
       return 0;
     }
     const r = table.records;
+    r.setFlags(c, r.flags(c) | CONN_F_INACTIVE);
     r.setFwd(c, dest.xmit.fwd);
     r.setDest(c, dest.slot);
     const rc = this.laddrs.bind(c, dest, caddr, cport);
@@ -257,7 +258,6 @@ export class Ipvs {
       packets.drop(p, rc);
       return 0;
     }
-    r.setFlags(c, r.flags(c) | CONN_F_INACTIVE);
     stats.opened(dest.slot);
     this.setTimeout(c, svc.proto, STATE_NONE);
     return c;
@@ -323,7 +323,8 @@ export class Ipvs {
     const r = this.table.records;
     const proto = PROTO_BY_NUMBER[r.proto(c)];
     const dest = r.dest(c);
-    if (!proto || r.state(c) >= proto.states.length || !XMIT_BY_FWD[r.fwd(c)] || !this.stats.has(dest)) return false;
+    if (!proto || r.state(c) >= proto.states.length || !XMIT_BY_FWD[r.fwd(c)] || !this.stats.has(dest))
+      return false;
     r.setTimeoutMs(c, Math.min(r.timeoutMs(c), MAX_TIMEOUT_MS));
     // Adjacencies have been numbered anew.
     r.u32[(r.dir(c, DIR_IN) + D.adj) >>> 2] = 0;

@@ -56,18 +56,19 @@ export class LocalAddrs {
       const laddr = laddrs[svc.nextLaddr]!.addr;
       svc.nextLaddr++;
       const slot = pool.slotOf(laddr);
-      for (let k = 0; slot >= 0 && k < MAX_PORTS; k++) {
+      if (slot < 0) continue;
+      for (let k = 0; k < MAX_PORTS; k++) {
         const lport = pool.alloc(slot, dest.addr, dest.port);
         if (lport === 0) break;
         // Answers to a port that is itself a service would open connections on other lcores.
         if (this.services.find(proto, laddr, lport) === undefined) {
           xmit.setup(r, c, proto, caddr, cport, vaddr, vport, laddr, lport, dest.addr, dest.port);
+          // Before it can be found: a connection that survives a crash must know what it holds.
+          r.setLaddrSlot(c, slot);
+          r.setLport(c, lport);
           const rc = table.insert(c);
-          if (rc === 0) {
-            r.setLaddrSlot(c, slot);
-            r.setLport(c, lport);
-            return BOUND;
-          }
+          if (rc === 0) return BOUND;
+          r.setLaddrSlot(c, -1);
           if (rc !== -1) {
             pool.free(slot, dest.addr, dest.port, lport);
             return DROP.CONN_FULL;
@@ -103,7 +104,12 @@ export class LocalAddrs {
     for (let slot = 0; slot < pool.slots; slot++) {
       const addr = pool.addrOf(slot);
       if (addr < 0) continue;
-      out.push({ addr: formatIpv4(addr), used: pool.used(slot), free: pool.available(slot), miss: pool.misses(slot) });
+      out.push({
+        addr: formatIpv4(addr),
+        used: pool.used(slot),
+        free: pool.available(slot),
+        miss: pool.misses(slot),
+      });
     }
     return out;
   }

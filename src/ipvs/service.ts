@@ -8,7 +8,15 @@
 import { DpvsError } from '../core/errors.js';
 import { IntMap } from '../core/intmap.js';
 import { DEST_CAP } from '../core/layout.js';
-import { formatIpv4, isMulticast, isReserved, isThisNetwork, parseIpv4, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.js';
+import {
+  formatIpv4,
+  isMulticast,
+  isReserved,
+  isThisNetwork,
+  parseIpv4,
+  PROTO_TCP,
+  PROTO_UDP,
+} from '../wire/ipv4.js';
 import { schedulerByName } from './sched/index.js';
 import type { Scheduler } from './sched/scheduler.js';
 import { Slots, type SlotMemory, type SlotUse } from './slots.js';
@@ -220,7 +228,10 @@ export class Services {
       const addr = parseIpv4(p.addr);
       const i = svc.laddrs.findIndex((l) => l.addr === addr && l.dev === p.dev);
       if (i < 0)
-        throw new DpvsError('NOTEXIST', `service ${svcText(p.svc)} has no local address ${p.addr} on ${p.dev}`);
+        throw new DpvsError(
+          'NOTEXIST',
+          `service ${svcText(p.svc)} has no local address ${p.addr} on ${p.dev}`,
+        );
       svc.laddrs.splice(i, 1);
     },
   };
@@ -229,8 +240,10 @@ export class Services {
     const proto = NUMBER[p.svc.proto];
     const addr = unicast(p.svc.addr, 'virtual address');
     const { port } = p.svc;
-    if (port === 0) throw new DpvsError('INVAL', `service ${svcText(p.svc)} has port 0`, 'name a port from 1 to 65535');
-    if (this.find(proto, addr, port)) throw new DpvsError('EXIST', `service ${svcText(p.svc)} already exists`);
+    if (port === 0)
+      throw new DpvsError('INVAL', `service ${svcText(p.svc)} has port 0`, 'name a port from 1 to 65535');
+    if (this.find(proto, addr, port))
+      throw new DpvsError('EXIST', `service ${svcText(p.svc)} already exists`);
     const scheduler = schedulerByName(p.scheduler);
     const svc: Svc = {
       proto,
@@ -261,7 +274,7 @@ export class Services {
   }
 
   private removeSvc(svc: Svc): void {
-    for (const d of [...svc.dests]) this.removeDest(d);
+    while (svc.dests.length > 0) this.removeDest(svc.dests[0]!);
     const key = (svc.proto << 16) | svc.port;
     const i = this.index.get(svc.addr, key);
     this.index.delete(svc.addr, key);
@@ -276,7 +289,8 @@ export class Services {
     const svc = this.require(p.svc, 'INVAL');
     const addr = unicast(p.dest.addr, 'address of the real server');
     const { port } = p.dest;
-    if (port === 0) throw new DpvsError('INVAL', `real server ${p.dest.addr} has port 0`, 'name a port from 1 to 65535');
+    if (port === 0)
+      throw new DpvsError('INVAL', `real server ${p.dest.addr} has port 0`, 'name a port from 1 to 65535');
     const where = `real server ${p.dest.addr}:${port} of ${svcText(p.svc)}`;
     if (svc.dests.some((d) => d.addr === addr && d.port === port))
       throw new DpvsError('EXIST', `${where} already exists`);
@@ -333,7 +347,10 @@ export class Services {
     const addr = parseIpv4(key.addr);
     const dest = svc.dests.find((d) => d.addr === addr && d.port === key.port);
     if (!dest)
-      throw new DpvsError('NOTEXIST', `service ${svcText(keyOf(svc))} has no real server ${key.addr}:${key.port}`);
+      throw new DpvsError(
+        'NOTEXIST',
+        `service ${svcText(keyOf(svc))} has no real server ${key.addr}:${key.port}`,
+      );
     return dest;
   }
 }
@@ -345,7 +362,10 @@ export function keyOf(svc: Svc): SvcKeyParams {
 
 function requireLimits(maxConn: number, minConn: number, where: string): void {
   if (minConn <= maxConn) return;
-  throw new DpvsError('INVAL', `${where}: lower connection threshold ${minConn} is above the upper one, ${maxConn}`);
+  throw new DpvsError(
+    'INVAL',
+    `${where}: lower connection threshold ${minConn} is above the upper one, ${maxConn}`,
+  );
 }
 
 /** @throws DpvsError INVAL for 0.0.0.0/8, multicast, reserved and broadcast addresses */

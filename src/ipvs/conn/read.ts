@@ -52,7 +52,12 @@ export function remainingMs(v: ConnView, nowMs: number): number {
  * Up to `limit` connections from index `from` on.
  * @param buffer the records of an lcore
  */
-export function readConns(buffer: SharedArrayBuffer, from: number, limit: number, filter?: ConnFilter): ConnList {
+export function readConns(
+  buffer: SharedArrayBuffer,
+  from: number,
+  limit: number,
+  filter?: ConnFilter,
+): ConnList {
   const r = new Records(buffer);
   const conns: ConnView[] = [];
   let c = Math.max(Math.floor(from), 1);
@@ -79,7 +84,9 @@ export function connsByLaddr(buffer: SharedArrayBuffer, filter?: ConnFilter): Ma
 function matches(r: Records, c: number, f: ConnFilter | undefined): boolean {
   if (f === undefined) return true;
   const dir = r.dir(c, DIR_IN);
-  return r.bytes.u32(dir + D.daddr) === f.addr && r.bytes.u16(dir + D.dport) === f.port && r.proto(c) === f.proto;
+  return (
+    r.bytes.u32(dir + D.daddr) === f.addr && r.bytes.u16(dir + D.dport) === f.port && r.proto(c) === f.proto
+  );
 }
 
 /** Undefined when the record changed hands while it was read. */
@@ -108,7 +115,10 @@ function read(r: Records, c: number): ConnView | undefined {
     dest: r.dest(c),
   };
   const same =
-    (r.flags(c) & CONN_F_HASHED) !== 0 && r.createdMs(c) === created && b.u32(i + D.saddr) === view.caddr &&
-    b.u16(i + D.sport) === view.cport && b.u16(o + D.dport) === view.lport;
+    (r.flags(c) & CONN_F_HASHED) !== 0 &&
+    r.createdMs(c) === created &&
+    b.u32(i + D.saddr) === view.caddr &&
+    b.u16(i + D.sport) === view.cport &&
+    b.u16(o + D.dport) === view.lport;
   return same ? view : undefined;
 }

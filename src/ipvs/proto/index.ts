@@ -19,6 +19,11 @@ export function timeoutsInForce(proto: Proto, config: Timeouts = {}): Record<str
 }
 
 /** Timeouts in milliseconds by IP protocol number, then by state. */
-export function timeoutTables(config: { readonly [P in Proto['name']]?: Timeouts }): (Uint32Array | undefined)[] {
-  return PROTO_BY_NUMBER.map((p) => p && Uint32Array.from(p.states, (s) => config[p.name]?.[s.key] ?? s.timeout * 1000));
+export function timeoutTables(config: { readonly [P in Proto['name']]?: Timeouts }): (
+  | Uint32Array
+  | undefined
+)[] {
+  return PROTO_BY_NUMBER.map(
+    (p) => p && Uint32Array.from(p.states, (s) => config[p.name]?.[s.key] ?? s.timeout * 1000),
+  );
 }

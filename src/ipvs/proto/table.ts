@@ -66,7 +66,8 @@ export function compile(abbr: readonly string[], rows: readonly string[]): Uint8
   const next = new Uint8Array(rows.length * abbr.length);
   rows.forEach((row, r) => {
     const cells = row.trim().split(/\s+/);
-    if (cells.length !== abbr.length) throw new RangeError(`row ${r} has ${cells.length} states, not ${abbr.length}`);
+    if (cells.length !== abbr.length)
+      throw new RangeError(`row ${r} has ${cells.length} states, not ${abbr.length}`);
     cells.forEach((cell, s) => {
       const to = abbr.indexOf(cell);
       if (to < 0) throw new RangeError(`row ${r}: unknown state ${cell}`);

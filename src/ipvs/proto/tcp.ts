@@ -32,7 +32,7 @@ const CHECKSUM = 16;
 
 const ABBR = ['NO', 'ES', 'SS', 'SR', 'FW', 'TW', 'CL', 'CW', 'LA', 'LI', 'SA'];
 
-// oxfmt-ignore
+// oxfmt-ignore: a table
 const ROWS = [
   //     NO ES SS SR FW TW CL CW LA LI SA
   /* from the client */

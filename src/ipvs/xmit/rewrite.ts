@@ -14,7 +14,14 @@ import type { Proto } from '../proto/table.js';
 const TTL_DELTA = 0xfeff;
 
 /** Writes the tuple that packets of a direction leave with, and the checksum deltas from what it matches. */
-export function setRewrite(r: Records, dir: number, saddr: number, sport: number, daddr: number, dport: number): void {
+export function setRewrite(
+  r: Records,
+  dir: number,
+  saddr: number,
+  sport: number,
+  daddr: number,
+  dport: number,
+): void {
   const b = r.bytes;
   b.setU32(dir + D.newSaddr, saddr);
   b.setU32(dir + D.newDaddr, daddr);
@@ -29,7 +36,15 @@ export function setRewrite(r: Records, dir: number, saddr: number, sport: number
 }
 
 /** Rewrites a datagram with a whole transport header in place. */
-export function rewrite(r: Records, dir: number, proto: Proto, b: Bytes, l3: number, l4: number, ttl: boolean): void {
+export function rewrite(
+  r: Records,
+  dir: number,
+  proto: Proto,
+  b: Bytes,
+  l3: number,
+  l4: number,
+  ttl: boolean,
+): void {
   const f = r.bytes;
   let ip = r.u16[(dir + D.ipDelta) >>> 1]!;
   if (ttl) {

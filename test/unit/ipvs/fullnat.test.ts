@@ -7,7 +7,13 @@ import { CLIENT, LIP, OUR_MAC, PEER_MAC, Rig, RS, VIP } from './rig.js';
 const sent = { smac: OUR_MAC, dmac: PEER_MAC };
 const LOCAL = `${LIP}:1025`;
 const more: Partial<TcpOptions> = {
-  tos: 0x10, id: 0x1234, df: true, ttl: 57, window: 4321, tcpOptions: [2, 4, 5, 180, 1, 3, 3, 7], data: 'hello',
+  tos: 0x10,
+  id: 0x1234,
+  df: true,
+  ttl: 57,
+  window: 4321,
+  tcpOptions: [2, 4, 5, 180, 1, 3, 3, 7],
+  data: 'hello',
 };
 
 describe('Full-NAT of TCP', () => {
@@ -69,16 +75,24 @@ describe('Full-NAT of UDP', () => {
     const rig = new Rig();
     rig.serve('udp');
     const data = ramp(size);
-    expect(rig.fromClient(udp({ src: CLIENT, dst: VIP, data }))).toEqual([udp({ ...sent, src: LOCAL, dst: RS, data })]);
-    expect(rig.fromServer(udp({ src: RS, dst: LOCAL, data }))).toEqual([udp({ ...sent, src: VIP, dst: CLIENT, data })]);
+    expect(rig.fromClient(udp({ src: CLIENT, dst: VIP, data }))).toEqual([
+      udp({ ...sent, src: LOCAL, dst: RS, data }),
+    ]);
+    expect(rig.fromServer(udp({ src: RS, dst: LOCAL, data }))).toEqual([
+      udp({ ...sent, src: VIP, dst: CLIENT, data }),
+    ]);
   });
 
   it('leaves "no checksum" as it is', () => {
     const rig = new Rig();
     rig.serve('udp');
     const o = { data: 'x', noChecksum: true };
-    expect(rig.fromClient(udp({ src: CLIENT, dst: VIP, ...o }))).toEqual([udp({ ...sent, src: LOCAL, dst: RS, ...o })]);
-    expect(rig.fromServer(udp({ src: RS, dst: LOCAL, ...o }))).toEqual([udp({ ...sent, src: VIP, dst: CLIENT, ...o })]);
+    expect(rig.fromClient(udp({ src: CLIENT, dst: VIP, ...o }))).toEqual([
+      udp({ ...sent, src: LOCAL, dst: RS, ...o }),
+    ]);
+    expect(rig.fromServer(udp({ src: RS, dst: LOCAL, ...o }))).toEqual([
+      udp({ ...sent, src: VIP, dst: CLIENT, ...o }),
+    ]);
   });
 
   it('sends a checksum that comes out as 0 as 0xffff', () => {

@@ -13,8 +13,18 @@ const data = fc.uint8Array({ maxLength: 1400 });
 describe('Full-NAT, for any ends and payload,', () => {
   it.each(['tcp', 'udp'] as const)('carries %s both ways unchanged with valid checksums', (proto) => {
     const tuple = fc.record({
-      caddr: clientAddr, cport: port, vport: port, saddr: serverAddr, sport: port, there: data, back: data,
-      seq: fc.nat(0xffffffff), window: fc.nat(65535), id: fc.nat(65535), tos: octet, sum: fc.boolean(),
+      caddr: clientAddr,
+      cport: port,
+      vport: port,
+      saddr: serverAddr,
+      sport: port,
+      there: data,
+      back: data,
+      seq: fc.nat(0xffffffff),
+      window: fc.nat(65535),
+      id: fc.nat(65535),
+      tos: octet,
+      sum: fc.boolean(),
     });
     fc.assert(
       fc.property(tuple, (t) => {
@@ -28,14 +38,22 @@ describe('Full-NAT, for any ends and payload,', () => {
         rig.addAddress(LIP);
         const build = proto === 'tcp' ? tcp : udp;
         const o = { seq: t.seq, window: t.window, id: t.id, tos: t.tos, noChecksum: !t.sum };
-        const [client, vip, rs] = [`${t.caddr}:${t.cport}`, `10.1.1.1:${t.vport}`, `${t.saddr}:${t.sport}`] as const;
+        const [client, vip, rs] = [
+          `${t.caddr}:${t.cport}`,
+          `10.1.1.1:${t.vport}`,
+          `${t.saddr}:${t.sport}`,
+        ] as const;
 
         const [there] = rig.fromClient(build({ src: client, dst: vip, flags: 'S', data: t.there, ...o }));
         const d = decode(there!);
         const local = `${d.ip!.src}:${(d.tcp ?? d.udp)!.sport}`;
-        expect(payloadOf(there!)).toEqual(payloadOf(build({ src: local, dst: rs, flags: 'S', data: t.there, ...o })));
+        expect(payloadOf(there!)).toEqual(
+          payloadOf(build({ src: local, dst: rs, flags: 'S', data: t.there, ...o })),
+        );
         const [back] = rig.fromServer(build({ src: rs, dst: local, flags: 'A', data: t.back, ...o }));
-        expect(payloadOf(back!)).toEqual(payloadOf(build({ src: vip, dst: client, flags: 'A', data: t.back, ...o })));
+        expect(payloadOf(back!)).toEqual(
+          payloadOf(build({ src: vip, dst: client, flags: 'A', data: t.back, ...o })),
+        );
         expect(rig.imbalance).toBe(0);
       }),
       { numRuns: 150 },
@@ -51,15 +69,29 @@ const SEEDS: [number, Uint8Array][] = [
   [RS_PORT, tcp({ src: RS, dst: `${LIP}:1025`, flags: 'FA' })],
   [CLIENT_PORT, udp({ src: CLIENT, dst: VIP, data: 'question' })],
   [RS_PORT, udp({ src: RS, dst: `${LIP}:1025`, data: 'reply' })],
-  [CLIENT_PORT, icmp({ src: '10.0.0.9', dst: '10.1.1.1', type: 3, code: 4, data: payloadOf(tcp({ src: VIP, dst: CLIENT })) })],
-  [RS_PORT, icmp({ src: '192.168.0.2', dst: LIP, type: 11, data: payloadOf(udp({ src: `${LIP}:1025`, dst: RS })) })],
+  [
+    CLIENT_PORT,
+    icmp({
+      src: '10.0.0.9',
+      dst: '10.1.1.1',
+      type: 3,
+      code: 4,
+      data: payloadOf(tcp({ src: VIP, dst: CLIENT })),
+    }),
+  ],
+  [
+    RS_PORT,
+    icmp({ src: '192.168.0.2', dst: LIP, type: 11, data: payloadOf(udp({ src: `${LIP}:1025`, dst: RS })) }),
+  ],
 ];
 
 /** What IPv4 lets through to the hook: a header that is right by its own lengths. */
 function passesIpv4(frame: Uint8Array): boolean {
   const v = new DataView(frame.buffer, frame.byteOffset);
   const hlen = (frame[14]! & 15) * 4;
-  return frame[14]! >>> 4 === 4 && hlen >= 20 && v.getUint16(16) >= hlen && v.getUint16(16) <= frame.length - 14;
+  return (
+    frame[14]! >>> 4 === 4 && hlen >= 20 && v.getUint16(16) >= hlen && v.getUint16(16) <= frame.length - 14
+  );
 }
 
 describe('mutated frames', () => {
@@ -78,7 +110,14 @@ describe('mutated frames', () => {
         rig.serve('tcp');
         const svc = { proto: 'udp', ...endpoint(VIP) } as const;
         rig.services.apply('svc.add', { svc, scheduler: 'wrr', connTimeout: 0 });
-        rig.services.apply('dest.add', { svc, dest: endpoint(RS), fwd: 'fullnat', weight: 1, maxConn: 0, minConn: 0 });
+        rig.services.apply('dest.add', {
+          svc,
+          dest: endpoint(RS),
+          fwd: 'fullnat',
+          weight: 1,
+          maxConn: 0,
+          minConn: 0,
+        });
         rig.services.apply('laddr.add', { svc, addr: LIP, dev: 'dpdk0' });
         for (const { seed, cut, edits } of changes) {
           const [from, whole] = SEEDS[seed]!;

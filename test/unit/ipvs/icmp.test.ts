@@ -87,7 +87,9 @@ describe('an ICMP error', () => {
   it('about a first fragment is translated', () => {
     const rig = withConnection('udp');
     const [out] = rig.fromClient(about(udp({ src: VIP, dst: CLIENT, data: ramp(32), mf: true })));
-    expect(decode(out!).icmp!.data).toEqual(quote(udp({ src: RS, dst: LOCAL, data: ramp(32), mf: true }), 60));
+    expect(decode(out!).icmp!.data).toEqual(
+      quote(udp({ src: RS, dst: LOCAL, data: ramp(32), mf: true }), 60),
+    );
   });
 
   it('counts the hop when told to', () => {
@@ -119,7 +121,10 @@ describe('an ICMP error', () => {
     ['quotes less than the ports', icmp({ src: ROUTER, dst: vip, type: 3, data: quote(ours, 27) })],
     ['quotes less than a header', icmp({ src: ROUTER, dst: vip, type: 3, data: quote(ours, 19) })],
     ['quotes a header that says it is short', about(tcp({ src: VIP, dst: CLIENT, ihl: 4 }))],
-    ['quotes a header that says it is longer than the quotation', about(tcp({ src: VIP, dst: CLIENT, ihl: 15 }))],
+    [
+      'quotes a header that says it is longer than the quotation',
+      about(tcp({ src: VIP, dst: CLIENT, ihl: 15 })),
+    ],
     ['is a redirect', about(ours, { type: 5 })],
     ['is a parameter problem', about(ours, { type: 12 })],
     ['is no error at all', icmp({ src: ROUTER, dst: vip, type: 8, data: quote(ours, 60) })],

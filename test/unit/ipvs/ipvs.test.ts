@@ -11,8 +11,10 @@ import { decode, icmp, ipv4, ramp, tcp, type TcpOptions, udp } from '../../suppo
 import { CLIENT, endpoint, LIP, Rig, type RigOptions, RS, RS2, VIP } from './rig.js';
 
 const svc = { proto: 'tcp', ...endpoint(VIP) } as const;
-const client = (flags: string, o: Partial<TcpOptions> = {}): Uint8Array => tcp({ src: CLIENT, dst: VIP, flags, ...o });
-const server = (flags: string, o: Partial<TcpOptions> = {}): Uint8Array => tcp({ src: RS, dst: `${LIP}:1025`, flags, ...o });
+const client = (flags: string, o: Partial<TcpOptions> = {}): Uint8Array =>
+  tcp({ src: CLIENT, dst: VIP, flags, ...o });
+const server = (flags: string, o: Partial<TcpOptions> = {}): Uint8Array =>
+  tcp({ src: RS, dst: `${LIP}:1025`, flags, ...o });
 
 function serving(o: RigOptions = {}): Rig {
   const rig = new Rig(o);
@@ -34,7 +36,8 @@ function expectEmpty(rig: Rig): void {
   expect(rig.states).toEqual([]);
   expect(rig.portsUsed).toBe(0);
   expect(rig.native.flowCount(1)).toBe(0);
-  for (let slot = 0; slot < 8; slot++) expect([rig.stat('active', slot), rig.stat('inactive', slot)]).toEqual([0, 0]);
+  for (let slot = 0; slot < 8; slot++)
+    expect([rig.stat('active', slot), rig.stat('inactive', slot)]).toEqual([0, 0]);
   expect(rig.ipvs.table.nextMs()).toBe(Infinity);
   expect(rig.imbalance).toBe(0);
   expect(rig.native.inUse).toBe(0);
@@ -145,10 +148,16 @@ describe('a TCP connection', () => {
     rig.fromServer(server('PA', { seq: 501, ack: 101, data: 'abc' })); // an old segment again
     const { client: toClient, server: toServer } = rig.advance(91_000);
     expect(toClient.map((f) => decode(f))).toMatchObject([
-      { ip: { src: '10.1.1.1', dst: '10.0.0.1', df: true }, tcp: { sport: 80, dport: 40000, flags: 'RA', seq: 504, ack: 106 } },
+      {
+        ip: { src: '10.1.1.1', dst: '10.0.0.1', df: true },
+        tcp: { sport: 80, dport: 40000, flags: 'RA', seq: 504, ack: 106 },
+      },
     ]);
     expect(toServer.map((f) => decode(f))).toMatchObject([
-      { ip: { src: LIP, dst: '192.168.0.2' }, tcp: { sport: 1025, dport: 8080, flags: 'RA', seq: 106, ack: 504 } },
+      {
+        ip: { src: LIP, dst: '192.168.0.2' },
+        tcp: { sport: 1025, dport: 8080, flags: 'RA', seq: 106, ack: 504 },
+      },
     ]);
     expectEmpty(rig);
   });
@@ -214,8 +223,13 @@ describe('a UDP flow', () => {
 
 describe('a packet without a connection', () => {
   it.each([
-    ['an ACK', client('A')], ['data', client('PA', { data: 'x' })], ['a FIN', client('FA')], ['a RST', client('R')],
-    ['a SYN-ACK', client('SA')], ['no flags', client('')], ['SYN and FIN', client('SF')],
+    ['an ACK', client('A')],
+    ['data', client('PA', { data: 'x' })],
+    ['a FIN', client('FA')],
+    ['a RST', client('R')],
+    ['a SYN-ACK', client('SA')],
+    ['no flags', client('')],
+    ['SYN and FIN', client('SF')],
   ])('to a TCP service that is no pure SYN is dropped: %s', (_what, frame) => {
     const rig = serving();
     expect(rig.fromClient(frame)).toEqual([]);
@@ -249,11 +263,32 @@ describe('a packet without a connection', () => {
   });
 
   it.each([
-    ['a first fragment', ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 6, payload: ramp(40), mf: true }), 'IP_FRAGMENT'],
-    ['a later fragment', ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 17, payload: ramp(40), offset: 1480 }), 'IP_FRAGMENT'],
-    ['a fragment to a local address', ipv4({ src: RS, dst: LIP, proto: 6, payload: ramp(40), mf: true }), 'IP_FRAGMENT'],
+    [
+      'a first fragment',
+      ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 6, payload: ramp(40), mf: true }),
+      'IP_FRAGMENT',
+    ],
+    [
+      'a later fragment',
+      ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 17, payload: ramp(40), offset: 1480 }),
+      'IP_FRAGMENT',
+    ],
+    [
+      'a fragment to a local address',
+      ipv4({ src: RS, dst: LIP, proto: 6, payload: ramp(40), mf: true }),
+      'IP_FRAGMENT',
+    ],
     ['no ports', ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 6, payload: ramp(3) }), 'L4_BAD_HEADER'],
-    ['half a TCP header', ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 6, payload: tcp({ src: CLIENT, dst: VIP, flags: 'S' }).slice(34, 50) }), 'L4_BAD_HEADER'],
+    [
+      'half a TCP header',
+      ipv4({
+        src: CLIENT,
+        dst: '10.1.1.1',
+        proto: 6,
+        payload: tcp({ src: CLIENT, dst: VIP, flags: 'S' }).slice(34, 50),
+      }),
+      'L4_BAD_HEADER',
+    ],
   ] as const)('to a service that is %s is dropped', (_what, frame, reason) => {
     const rig = serving();
     rig.fromClient(frame);
@@ -400,7 +435,9 @@ describe('real servers that come and go', () => {
   it('have their counters zeroed on command, not their gauges', () => {
     const rig = established();
     rig.services.apply('svc.zero', {});
-    expect([rig.stat('conns'), rig.stat('inPackets'), rig.stat('outBytes'), rig.stat('active')]).toEqual([0, 0, 0, 1]);
+    expect([rig.stat('conns'), rig.stat('inPackets'), rig.stat('outBytes'), rig.stat('active')]).toEqual([
+      0, 0, 0, 1,
+    ]);
   });
 });
 
@@ -409,11 +446,17 @@ describe('local addresses', () => {
 
   it('of a service are used in turn, an unusable one is passed over', () => {
     const rig = serving();
-    for (const addr of ['192.168.0.201', '192.168.0.202']) rig.services.apply('laddr.add', { svc, addr, dev: 'dpdk0' });
+    for (const addr of ['192.168.0.201', '192.168.0.202'])
+      rig.services.apply('laddr.add', { svc, addr, dev: 'dpdk0' });
     rig.addAddress('192.168.0.202');
     const from = rig.fromClient(...[1, 2, 3, 4].map(syn)).map((f) => decode(f).ip!.src);
     expect(from).toEqual([LIP, '192.168.0.202', LIP, '192.168.0.202']);
-    expect(connsByLaddr(rig.native.conns)).toEqual(new Map([[parseIpv4(LIP), 2], [parseIpv4('192.168.0.202'), 2]]));
+    expect(connsByLaddr(rig.native.conns)).toEqual(
+      new Map([
+        [parseIpv4(LIP), 2],
+        [parseIpv4('192.168.0.202'), 2],
+      ]),
+    );
   });
 
   it('give their ports back although they were removed meanwhile', () => {
@@ -479,9 +522,20 @@ describe('listing from outside', () => {
     expect(next).toBe(0);
     expect(conns).toEqual([
       {
-        conn: 1, proto: 'tcp', state: 'TCP_EST', timeoutMs: 90_000, lastSeenMs: 1000, dest: 1,
-        caddr: parseIpv4('10.0.0.1'), cport: 40000, vaddr: parseIpv4('10.1.1.1'), vport: 80,
-        laddr: parseIpv4(LIP), lport: 1025, daddr: parseIpv4('192.168.0.2'), dport: 8080,
+        conn: 1,
+        proto: 'tcp',
+        state: 'TCP_EST',
+        timeoutMs: 90_000,
+        lastSeenMs: 1000,
+        dest: 1,
+        caddr: parseIpv4('10.0.0.1'),
+        cport: 40000,
+        vaddr: parseIpv4('10.1.1.1'),
+        vport: 80,
+        laddr: parseIpv4(LIP),
+        lport: 1025,
+        daddr: parseIpv4('192.168.0.2'),
+        dport: 8080,
       },
     ]);
     expect(remainingMs(conns[0]!, rig.packets.nowMs)).toBe(89_000);
@@ -492,7 +546,7 @@ describe('listing from outside', () => {
     const rig = serving();
     rig.fromClient(...[1, 2, 3, 4, 5].map((n) => tcp({ src: `10.0.0.1:${n}`, dst: VIP, flags: 'S' })));
     const seen: number[] = [];
-    for (let from = 1; from !== 0; ) {
+    for (let from = 1; from !== 0;) {
       const page = readConns(rig.native.conns, from, 2);
       expect(page.conns.length).toBeLessThanOrEqual(2);
       seen.push(...page.conns.map((c) => c.cport));

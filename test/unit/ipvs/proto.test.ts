@@ -27,18 +27,35 @@ const REFERENCE = `
 describe('TCP states', () => {
   const rows = REFERENCE.trim()
     .split('\n')
-    .map((l) => l.split('|').slice(1, -1).map((c) => c.trim()));
+    .map((l) =>
+      l
+        .split('|')
+        .slice(1, -1)
+        .map((c) => c.trim()),
+    );
 
-  it.each(rows.map((r) => [r[0]!, r[1]!, r.slice(2)] as const))('%s %s leads from each state where the reference says', (dir, ev, to) => {
-    const event = tcp.events.indexOf(ev);
-    const got = ABBR.map((_, s) => ABBR[step(tcp, DIRS.indexOf(dir), event, s)]);
-    expect(got).toEqual(to);
-  });
+  it.each(rows.map((r) => [r[0]!, r[1]!, r.slice(2)] as const))(
+    '%s %s leads from each state where the reference says',
+    (dir, ev, to) => {
+      const event = tcp.events.indexOf(ev);
+      const got = ABBR.map((_, s) => ABBR[step(tcp, DIRS.indexOf(dir), event, s)]);
+      expect(got).toEqual(to);
+    },
+  );
 
   it('have the names, order and default timeouts of the original', () => {
     expect(tcp.states.map((s) => `${s.name} ${s.timeout}`)).toEqual([
-      'TCP_NONE 2', 'TCP_EST 90', 'SYN_SENT 3', 'SYN_RECV 30', 'FIN_WAIT 7', 'TIME_WAIT 7', 'TCP_CLOSE 3',
-      'CLOSE_WAIT 7', 'LAST_ACK 7', 'LISTEN 120', 'SYNACK 30',
+      'TCP_NONE 2',
+      'TCP_EST 90',
+      'SYN_SENT 3',
+      'SYN_RECV 30',
+      'FIN_WAIT 7',
+      'TIME_WAIT 7',
+      'TCP_CLOSE 3',
+      'CLOSE_WAIT 7',
+      'LAST_ACK 7',
+      'LISTEN 120',
+      'SYNACK 30',
     ]);
     expect(tcp.states[TCP.SYNACK]!.name).toBe('SYNACK');
   });
@@ -55,17 +72,34 @@ describe('a TCP segment', () => {
   };
 
   it.each([
-    ['S', TCP_EVENT.SYN], ['SA', TCP_EVENT.SYN], ['FA', TCP_EVENT.FIN], ['A', TCP_EVENT.ACK], ['PA', TCP_EVENT.ACK],
-    ['R', TCP_EVENT.RST], ['RA', TCP_EVENT.RST], ['RSFA', TCP_EVENT.RST], ['SFA', TCP_EVENT.SYN], ['', NO_EVENT],
-    ['P', NO_EVENT], ['U', NO_EVENT],
+    ['S', TCP_EVENT.SYN],
+    ['SA', TCP_EVENT.SYN],
+    ['FA', TCP_EVENT.FIN],
+    ['A', TCP_EVENT.ACK],
+    ['PA', TCP_EVENT.ACK],
+    ['R', TCP_EVENT.RST],
+    ['RA', TCP_EVENT.RST],
+    ['RSFA', TCP_EVENT.RST],
+    ['SFA', TCP_EVENT.SYN],
+    ['', NO_EVENT],
+    ['P', NO_EVENT],
+    ['U', NO_EVENT],
   ])('with flags %s is one event by priority', (flags, event) => {
     expect(tcp.event(segment(flags), 0)).toBe(event);
   });
 
-  it.each([['S', true], ['SEC', true], ['SA', false], ['SF', false], ['SR', false], ['A', false], ['F', false], ['', false]])(
-    'with flags %s opens a connection: %s', (flags, opens) => {
-      expect(tcp.opens(segment(flags), 0)).toBe(opens);
-    });
+  it.each([
+    ['S', true],
+    ['SEC', true],
+    ['SA', false],
+    ['SF', false],
+    ['SR', false],
+    ['A', false],
+    ['F', false],
+    ['', false],
+  ])('with flags %s opens a connection: %s', (flags, opens) => {
+    expect(tcp.opens(segment(flags), 0)).toBe(opens);
+  });
 
   it('is refused when its header does not fit', () => {
     const b = segment('S');
@@ -89,7 +123,12 @@ describe('UDP states', () => {
   });
 
   it('have the names and default timeouts of the original, none of them active', () => {
-    expect(udp.states.map((s) => `${s.name} ${s.timeout}`)).toEqual(['UDP_NONE 2', 'UDP_ONEWAY 300', 'UDP_NORM 300', 'UDP_LAST 2']);
+    expect(udp.states.map((s) => `${s.name} ${s.timeout}`)).toEqual([
+      'UDP_NONE 2',
+      'UDP_ONEWAY 300',
+      'UDP_NORM 300',
+      'UDP_LAST 2',
+    ]);
     expect(udp.states.some((s) => s.active)).toBe(false);
   });
 
@@ -118,7 +157,11 @@ describe('protocols', () => {
     expect(tables[6]![TCP.ESTABLISHED]).toBe(900_000);
     expect(tables[6]![TCP.SYN_RECV]).toBe(30_000);
     expect(tables[17]![UDP.NORMAL]).toBe(300_000);
-    expect(timeoutsInForce(tcp, { finWait: 5000 })).toMatchObject({ finWait: 5, timeWait: 7, established: 90 });
+    expect(timeoutsInForce(tcp, { finWait: 5000 })).toMatchObject({
+      finWait: 5,
+      timeWait: 7,
+      established: 90,
+    });
   });
 
   it('refuse a table that is not whole', () => {

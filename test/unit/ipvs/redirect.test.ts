@@ -18,7 +18,7 @@ function lcores(n: number, proto: 'tcp' | 'udp' = 'tcp'): Rig[] {
 /** Carries what lcores passed to each other, until nobody passes anything. */
 function carry(rigs: Rig[], port = 1): { client: Uint8Array[]; server: Uint8Array[] } {
   const all = { client: [] as Uint8Array[], server: [] as Uint8Array[] };
-  for (let again = true; again; ) {
+  for (let again = true; again;) {
     for (const rig of rigs) {
       const { client, server } = rig.run();
       all.client.push(...client);
@@ -34,14 +34,17 @@ function carry(rigs: Rig[], port = 1): { client: Uint8Array[]; server: Uint8Arra
   }
   return all;
 }
-const balanced = (rigs: Rig[]): void => expect(rigs.map((r) => [r.imbalance, r.native.inUse])).toEqual(rigs.map(() => [0, 0]));
+const balanced = (rigs: Rig[]): void =>
+  expect(rigs.map((r) => [r.imbalance, r.native.inUse])).toEqual(rigs.map(() => [0, 0]));
 
 describe.each([2, 3, 4])('with %i lcores', (n) => {
   it('each uses local ports of its own', () => {
     const rigs = lcores(n);
     const mask = n === 2 ? 1 : 3;
     const classes = rigs.map((rig) => {
-      const frames = Array.from({ length: 20 }, (_, i) => tcp({ src: `10.0.0.1:${i + 1}`, dst: VIP, flags: 'S' }));
+      const frames = Array.from({ length: 20 }, (_, i) =>
+        tcp({ src: `10.0.0.1:${i + 1}`, dst: VIP, flags: 'S' }),
+      );
       return new Set(rig.fromClient(...frames).map((f) => decode(f).tcp!.sport & mask));
     });
     const all = classes.flatMap((c) => [...c]);
@@ -65,14 +68,17 @@ describe.each([2, 3, 4])('with %i lcores', (n) => {
         owner.native.injectRedirected(1, passed[0]!);
       }
       const { client } = rig === owner ? own : owner.run();
-      expect(client.map((f) => decode(f))).toMatchObject([{ ip: { src: vip, dst: '10.0.0.1' }, tcp: { sport: 80, flags: 'SA' } }]);
+      expect(client.map((f) => decode(f))).toMatchObject([
+        { ip: { src: vip, dst: '10.0.0.1' }, tcp: { sport: 80, flags: 'SA' } },
+      ]);
     }
     balanced(rigs);
   });
 
   it('an answer to a connection that is gone is dropped by the owner, not passed around', () => {
     const rigs = lcores(n);
-    for (const port of [2000, 2001, 2002, 2003]) rigs[0]!.native.inject(1, tcp({ src: RS, dst: `${LIP}:${port}`, flags: 'A' }));
+    for (const port of [2000, 2001, 2002, 2003])
+      rigs[0]!.native.inject(1, tcp({ src: RS, dst: `${LIP}:${port}`, flags: 'A' }));
     expect(carry(rigs)).toEqual({ client: [], server: [] });
     const drops = rigs.map((r) => r.drops);
     expect(drops[0]!.CONN_NO_SYN).toBeGreaterThan(0);
@@ -88,7 +94,9 @@ describe.each([2, 3, 4])('with %i lcores', (n) => {
     const ours = owner.fromClient(udp({ src: CLIENT, dst: VIP, data: 'abc' }))[0]!;
     rigs[0]!.native.inject(1, icmp({ src: rs, dst: LIP, type: 3, code: 3, data: payloadOf(ours) }));
     const { client } = carry(rigs);
-    expect(client.map((f) => decode(f))).toMatchObject([{ ip: { src: vip, dst: '10.0.0.1' }, icmp: { type: 3, code: 3 } }]);
+    expect(client.map((f) => decode(f))).toMatchObject([
+      { ip: { src: vip, dst: '10.0.0.1' }, icmp: { type: 3, code: 3 } },
+    ]);
     expect(rigs[0]!.drops).toEqual({});
     balanced(rigs);
   });
@@ -99,9 +107,14 @@ describe.each([2, 3, 4])('with %i lcores', (n) => {
       owner.fromClient(tcp({ src: CLIENT, dst: VIP, flags: 'S' }));
       const about = tcp({ src: VIP, dst: CLIENT, flags: 'A', data: 'abcdefgh' });
       const other = rigs[owner === rigs[0] ? 1 : 0]!;
-      other.native.inject(0, icmp({ src: '10.0.0.254', dst: vip, type: 3, code: 4, rest: 1400, data: payloadOf(about) }));
+      other.native.inject(
+        0,
+        icmp({ src: '10.0.0.254', dst: vip, type: 3, code: 4, rest: 1400, data: payloadOf(about) }),
+      );
       const { server } = carry(rigs, 0);
-      expect(server.map((f) => decode(f))).toMatchObject([{ ip: { src: LIP, dst: rs }, icmp: { type: 3, code: 4, rest: 1400 } }]);
+      expect(server.map((f) => decode(f))).toMatchObject([
+        { ip: { src: LIP, dst: rs }, icmp: { type: 3, code: 4, rest: 1400 } },
+      ]);
       owner.advance(40_000);
     }
     balanced(rigs);
@@ -131,7 +144,10 @@ describe('passing ICMP errors to all lcores', () => {
   it('gives up on copies when there are no packets, the last lcore still gets it', () => {
     const rigs = lcores(3);
     const about = tcp({ src: VIP, dst: CLIENT, flags: 'A' });
-    rigs[0]!.native.inject(0, icmp({ src: '10.0.0.254', dst: vip, type: 3, code: 4, data: payloadOf(about) }));
+    rigs[0]!.native.inject(
+      0,
+      icmp({ src: '10.0.0.254', dst: vip, type: 3, code: 4, data: payloadOf(about) }),
+    );
     rigs[0]!.native.poll(1, 1);
     const p = rigs[0]!.packets.exception(0);
     const back = rigs[0]!.native.exhaust();
@@ -160,7 +176,12 @@ describe('connection limits', () => {
     for (const rig of [a, b]) {
       rig.serve('tcp', { dests: [] });
       rig.services.apply('dest.add', {
-        svc: { proto: 'tcp', ...endpoint(VIP) }, dest: endpoint(RS), fwd: 'fullnat', weight: 1, maxConn: 3, minConn: 0,
+        svc: { proto: 'tcp', ...endpoint(VIP) },
+        dest: endpoint(RS),
+        fwd: 'fullnat',
+        weight: 1,
+        maxConn: 3,
+        minConn: 0,
       });
     }
     const syn = (n: number): Uint8Array => tcp({ src: `10.0.0.1:${n}`, dst: VIP, flags: 'S' });

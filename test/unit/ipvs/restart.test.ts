@@ -9,9 +9,12 @@ const syn = (n: number): Uint8Array => tcp({ src: `10.0.0.1:${n}`, dst: VIP, fla
 const svc = { proto: 'tcp', ...endpoint(VIP) } as const;
 
 /** What the master does: a new lcore on the old memory, the snapshot, then the connections. */
-function restart(old: Rig, o: { laddr?: boolean; snapshot?: ServiceCommand[] } = {}): { rig: Rig; kept: number } {
+function restart(
+  old: Rig,
+  o: { laddr?: boolean; snapshot?: ServiceCommand[] } = {},
+): { rig: Rig; kept: number } {
   const rig = new Rig({ native: old.native, destStats: old.destStats });
-  for (const c of o.snapshot ?? old.services.snapshot()) rig.services.apply(c.op, c as never);
+  for (const c of o.snapshot ?? old.services.snapshot()) rig.services.apply(c.op, c);
   if (o.laddr !== false) rig.addAddress(LIP);
   return { rig, kept: rig.ipvs.rebuild() };
 }
@@ -24,7 +27,8 @@ function before(): Rig {
   rig.fromClient(tcp({ src: '10.0.0.1:1', dst: VIP, flags: 'A' }));
   return rig;
 }
-const gauges = (rig: Rig): number[] => [1, 2].flatMap((slot) => [rig.stat('active', slot), rig.stat('inactive', slot)]);
+const gauges = (rig: Rig): number[] =>
+  [1, 2].flatMap((slot) => [rig.stat('active', slot), rig.stat('inactive', slot)]);
 
 describe('a restarted lcore', () => {
   it('knows its connections: states, gauges, ports, index, counters', () => {
@@ -41,12 +45,12 @@ describe('a restarted lcore', () => {
   it('forwards them both ways as before', () => {
     const { rig } = restart(before());
     const data = { flags: 'PA', data: 'x' };
-    expect(rig.fromClient(tcp({ src: '10.0.0.1:1', dst: VIP, ...data })).map((f) => decode(f))).toMatchObject([
-      { ip: { src: LIP, dst: '192.168.0.2' }, tcp: { sport: 1025 } },
-    ]);
-    expect(rig.fromServer(tcp({ src: RS, dst: `${LIP}:1025`, ...data })).map((f) => decode(f))).toMatchObject([
-      { ip: { dst: '10.0.0.1' }, tcp: { dport: 1, sport: 80 } },
-    ]);
+    expect(rig.fromClient(tcp({ src: '10.0.0.1:1', dst: VIP, ...data })).map((f) => decode(f))).toMatchObject(
+      [{ ip: { src: LIP, dst: '192.168.0.2' }, tcp: { sport: 1025 } }],
+    );
+    expect(rig.fromServer(tcp({ src: RS, dst: `${LIP}:1025`, ...data })).map((f) => decode(f))).toMatchObject(
+      [{ ip: { dst: '10.0.0.1' }, tcp: { dport: 1, sport: 80 } }],
+    );
   });
 
   it('gives new connections neither their records nor their ports', () => {
@@ -65,7 +69,9 @@ describe('a restarted lcore', () => {
     rig.advance(5100);
     expect(rig.conns).toBe(1);
     rig.advance(61_000);
-    expect([rig.conns, rig.portsUsed, rig.native.flowCount(1), ...gauges(rig)]).toEqual([0, 0, 0, 0, 0, 0, 0]);
+    expect([rig.conns, rig.portsUsed, rig.native.flowCount(1), ...gauges(rig)]).toEqual([
+      0, 0, 0, 0, 0, 0, 0,
+    ]);
     expect(rig.imbalance).toBe(0);
   });
 

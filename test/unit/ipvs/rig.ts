@@ -61,7 +61,15 @@ export class StubInet implements Inet {
     if (this.unreachable.has(daddr)) return undefined;
     const ifindex = daddr >>> 24 === 10 ? 1 : 2;
     return {
-      dst: daddr, plen: 32, via: 0, src: 0, ifindex, mtu: this.routeMtu, metric: 0, tos: 0, scope: 'link',
+      dst: daddr,
+      plen: 32,
+      via: 0,
+      src: 0,
+      ifindex,
+      mtu: this.routeMtu,
+      metric: 0,
+      tos: 0,
+      scope: 'link',
       local: this.isLocal(daddr),
     };
   }
@@ -89,7 +97,12 @@ export class StubInet implements Inet {
   }
   icmpError(p: number, type: number, code: number, info: number): void {
     const at = this.packets.data(p);
-    this.errors.push({ type, code, info, quoted: this.packets.bytes.raw.slice(at, at + this.packets.len(p)) });
+    this.errors.push({
+      type,
+      code,
+      info,
+      quoted: this.packets.bytes.raw.slice(at, at + this.packets.len(p)),
+    });
   }
   isLocal(addr: number): boolean {
     return addr === parseIpv4('10.1.1.1') || addr === parseIpv4(LIP);
@@ -152,7 +165,10 @@ export class Rig {
   }
 
   /** VIP with the given real servers by Full-NAT and one local address. */
-  serve(proto: 'tcp' | 'udp' = 'tcp', o: { dests?: string[]; scheduler?: string; connTimeout?: number } = {}): void {
+  serve(
+    proto: 'tcp' | 'udp' = 'tcp',
+    o: { dests?: string[]; scheduler?: string; connTimeout?: number } = {},
+  ): void {
     const svc = { proto, ...endpoint(VIP) };
     this.services.apply('svc.add', { svc, scheduler: o.scheduler ?? 'rr', connTimeout: o.connTimeout ?? 0 });
     for (const d of o.dests ?? [RS]) this.addDest(d, proto);
@@ -211,7 +227,8 @@ export class Rig {
   get states(): string[] {
     const { records } = this.ipvs.table;
     const out: string[] = [];
-    for (let c = 1; c < records.capacity; c++) if (records.isUsed(c)) out.push(`${records.proto(c)}:${records.state(c)}`);
+    for (let c = 1; c < records.capacity; c++)
+      if (records.isUsed(c)) out.push(`${records.proto(c)}:${records.state(c)}`);
     return out;
   }
 

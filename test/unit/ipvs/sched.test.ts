@@ -39,7 +39,8 @@ class Harness {
     return Array.from({ length: n }, () => this.pick()).join('');
   }
 }
-const servers = (...weights: number[]): Server[] => weights.map((weight, i) => ({ name: 'ABCDEFGH'[i]!, weight }));
+const servers = (...weights: number[]): Server[] =>
+  weights.map((weight, i) => ({ name: 'ABCDEFGH'[i]!, weight }));
 
 describe.each(SCHEDULERS.map((s) => [s.name, s] as const))('every scheduler: %s', (_name, sched) => {
   it('finds nobody in a service without real servers, or with all at weight 0 or full', () => {
@@ -49,7 +50,11 @@ describe.each(SCHEDULERS.map((s) => [s.name, s] as const))('every scheduler: %s'
   });
 
   it('never picks weight 0 or a full one, and picks it again when that changes', () => {
-    const h = new Harness(sched, [{ name: 'A', weight: 0 }, { name: 'B', weight: 3, full: true }, { name: 'C', weight: 2 }]);
+    const h = new Harness(sched, [
+      { name: 'A', weight: 0 },
+      { name: 'B', weight: 3, full: true },
+      { name: 'C', weight: 2 },
+    ]);
     expect(h.picks(9)).toBe('CCCCCCCCC');
     h.servers[1]!.full = false;
     h.servers[2]!.active = 100;
@@ -130,10 +135,17 @@ describe('wrr', () => {
   });
 
   it('does not search long when the heaviest is full: weights may be 65535', () => {
-    const h = new Harness(wrr, [{ name: 'A', weight: 65535, full: true }, { name: 'B', weight: 1 }, { name: 'C', weight: 2 }]);
+    const h = new Harness(wrr, [
+      { name: 'A', weight: 65535, full: true },
+      { name: 'B', weight: 1 },
+      { name: 'C', weight: 2 },
+    ]);
     let asked = 0;
     const counting: Load = { ...load, usable: (d) => (asked++, load.usable(d)) };
-    const got = Array.from({ length: 30 }, () => h.servers[wrr.pick(h.state, asDests(h.servers), counting)]!.name);
+    const got = Array.from(
+      { length: 30 },
+      () => h.servers[wrr.pick(h.state, asDests(h.servers), counting)]!.name,
+    );
     expect(got.filter((x) => x === 'C')).toHaveLength(20);
     expect(asked).toBeLessThan(30 * 9 + 1);
   });
@@ -164,13 +176,18 @@ describe('wlc', () => {
   });
 
   it('tells loads apart that integer division would make equal', () => {
-    const h = new Harness(wlc, [{ name: 'A', weight: 65535, active: 2 }, { name: 'B', weight: 65535, active: 1 }]);
+    const h = new Harness(wlc, [
+      { name: 'A', weight: 65535, active: 2 },
+      { name: 'B', weight: 65535, active: 1 },
+    ]);
     expect(h.pick()).toBe('B');
   });
 });
 
 describe('the registry', () => {
   it('names what there is when a scheduler is unknown', () => {
-    expect(() => schedulerByName('lblc')).toThrow(expect.objectContaining({ code: 'NOTSUPP', hint: expect.stringContaining('rr, wrr, wlc') }));
+    expect(() => schedulerByName('lblc')).toThrow(
+      expect.objectContaining({ code: 'NOTSUPP', hint: expect.stringContaining('rr, wrr, wlc') }),
+    );
   });
 });

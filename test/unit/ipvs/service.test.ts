@@ -14,7 +14,7 @@ const addDest = (s: Services, n: number, o: Partial<ServiceOps['dest.add']> = {}
 const slots = (s: Services): number[] => s.find(6, vip, 80)!.dests.map((d) => d.slot);
 
 function replay(commands: ServiceCommand[], into = new Services()): Services {
-  for (const c of commands) into.apply(c.op, c as never);
+  for (const c of commands) into.apply(c.op, c);
   return into;
 }
 
@@ -84,21 +84,56 @@ describe('errors of commands', () => {
 
   it.each<[string, string, string, object]>([
     ['adding a service twice', 'EXIST', 'svc.add', { svc, scheduler: 'rr', connTimeout: 0 }],
-    ['a service on port 0', 'INVAL', 'svc.add', { svc: { ...svc, port: 0 }, scheduler: 'rr', connTimeout: 0 }],
-    ['a service on a multicast address', 'INVAL', 'svc.add', { svc: { ...svc, addr: '224.0.0.1' }, scheduler: 'rr', connTimeout: 0 }],
+    [
+      'a service on port 0',
+      'INVAL',
+      'svc.add',
+      { svc: { ...svc, port: 0 }, scheduler: 'rr', connTimeout: 0 },
+    ],
+    [
+      'a service on a multicast address',
+      'INVAL',
+      'svc.add',
+      { svc: { ...svc, addr: '224.0.0.1' }, scheduler: 'rr', connTimeout: 0 },
+    ],
     ['an unknown scheduler', 'NOTSUPP', 'svc.add', { svc: other, scheduler: 'lblcr', connTimeout: 0 }],
     ['editing to an unknown scheduler', 'NOTSUPP', 'svc.edit', { svc, scheduler: 'mh', connTimeout: 7 }],
     ['editing a missing service', 'INVAL', 'svc.edit', { svc: other }],
     ['deleting a missing service', 'INVAL', 'svc.del', { svc: other }],
     ['zeroing a missing service', 'INVAL', 'svc.zero', { svc: other }],
     ['adding a real server twice', 'EXIST', 'dest.add', { svc, dest: dest(2), ...options }],
-    ['adding a real server to a missing service', 'INVAL', 'dest.add', { svc: other, dest: dest(3), ...options }],
+    [
+      'adding a real server to a missing service',
+      'INVAL',
+      'dest.add',
+      { svc: other, dest: dest(3), ...options },
+    ],
     ['a real server on port 0', 'INVAL', 'dest.add', { svc, dest: dest(3, 0), ...options }],
-    ['a real server on 0.0.0.0', 'INVAL', 'dest.add', { svc, dest: { addr: '0.0.0.0', port: 1 }, ...options }],
+    [
+      'a real server on 0.0.0.0',
+      'INVAL',
+      'dest.add',
+      { svc, dest: { addr: '0.0.0.0', port: 1 }, ...options },
+    ],
     ['a mode that is not there', 'NOTSUPP', 'dest.add', { svc, dest: dest(3), ...options, fwd: 'dr' }],
-    ['editing to a mode that is not there', 'NOTSUPP', 'dest.edit', { svc, dest: dest(2), fwd: 'tunnel', weight: 9 }],
-    ['a lower threshold above the upper', 'INVAL', 'dest.add', { svc, dest: dest(3), ...options, minConn: 5, maxConn: 4 }],
-    ['editing to a lower threshold above the upper', 'INVAL', 'dest.edit', { svc, dest: dest(2), minConn: 1, weight: 9 }],
+    [
+      'editing to a mode that is not there',
+      'NOTSUPP',
+      'dest.edit',
+      { svc, dest: dest(2), fwd: 'tunnel', weight: 9 },
+    ],
+    [
+      'a lower threshold above the upper',
+      'INVAL',
+      'dest.add',
+      { svc, dest: dest(3), ...options, minConn: 5, maxConn: 4 },
+    ],
+    [
+      'editing to a lower threshold above the upper',
+      'INVAL',
+      'dest.edit',
+      { svc, dest: dest(2), minConn: 1, weight: 9 },
+    ],
     ['editing a missing real server', 'NOTEXIST', 'dest.edit', { svc, dest: dest(3), weight: 1 }],
     ['deleting a missing real server', 'NOTEXIST', 'dest.del', { svc, dest: dest(2, 81) }],
     ['editing a real server of a missing service', 'INVAL', 'dest.edit', { svc: other, dest: dest(2) }],
@@ -191,7 +226,12 @@ describe('a snapshot', () => {
     const copy = replay(JSON.parse(JSON.stringify(s.snapshot())) as ServiceCommand[]);
     expect(copy.snapshot()).toEqual(s.snapshot());
     expect(slots(copy)).toEqual([1, 3, 4]);
-    expect(copy.get(svc).dests[1]).toMatchObject({ weight: 4, maxConn: 10, minConn: 5, xmit: { name: 'fullnat' } });
+    expect(copy.get(svc).dests[1]).toMatchObject({
+      weight: 4,
+      maxConn: 10,
+      minConn: 5,
+      xmit: { name: 'fullnat' },
+    });
   });
 
   it('lets the copy hand out the same slots from then on', () => {

@@ -22,7 +22,9 @@ interface Scene {
   services: Services;
 }
 
-function scene(o: { proto?: 'tcp' | 'udp'; neighs?: boolean; config?: IpvsConfig; mtu?: number } = {}): Scene {
+function scene(
+  o: { proto?: 'tcp' | 'udp'; neighs?: boolean; config?: IpvsConfig; mtu?: number } = {},
+): Scene {
   const { proto = 'tcp' } = o;
   const lab = new Lab({
     ports: [o.mtu === undefined ? {} : { mtu: o.mtu }],
@@ -32,8 +34,16 @@ function scene(o: { proto?: 'tcp' | 'udp'; neighs?: boolean; config?: IpvsConfig
   const services = new Services(1);
   const saPool = new SaPool({ lcore: 0, lcores: 1 });
   const ipvs = new Ipvs({
-    packets: lab.packets, netif: lab.netif, inet: lab.inet, services, saPool, index: flowIndex(lab.native, 1),
-    conns: lab.native.conns, destStats: new Float64Array((64 * DEST_STATS.size) >>> 3), lcore: 1, lcores: 1,
+    packets: lab.packets,
+    netif: lab.netif,
+    inet: lab.inet,
+    services,
+    saPool,
+    index: flowIndex(lab.native, 1),
+    conns: lab.native.conns,
+    destStats: new Float64Array((64 * DEST_STATS.size) >>> 3),
+    lcore: 1,
+    lcores: 1,
     config: o.config ?? {},
   });
   lab.onTick.push((now) => ipvs.tick(now));
@@ -48,8 +58,10 @@ function scene(o: { proto?: 'tcp' | 'udp'; neighs?: boolean; config?: IpvsConfig
 }
 
 const from = { dmac: macOf(0) };
-const client = (flags: string, data = ''): Uint8Array => tcp({ ...from, smac: CLIENT_MAC, src: CLIENT, dst: VIP, flags, data });
-const server = (flags: string, data = ''): Uint8Array => tcp({ ...from, smac: RS_MAC, src: RS, dst: `${LIP}:1025`, flags, data });
+const client = (flags: string, data = ''): Uint8Array =>
+  tcp({ ...from, smac: CLIENT_MAC, src: CLIENT, dst: VIP, flags, data });
+const server = (flags: string, data = ''): Uint8Array =>
+  tcp({ ...from, smac: RS_MAC, src: RS, dst: `${LIP}:1025`, flags, data });
 
 function exchange({ lab }: Scene, frame: Uint8Array): Uint8Array[] {
   lab.inject(0, frame);
@@ -60,7 +72,16 @@ function exchange({ lab }: Scene, frame: Uint8Array): Uint8Array[] {
 describe('on the real stack', () => {
   it('a client that knows nothing of us fetches a page, and all is empty afterwards', () => {
     const s = scene();
-    const steps = [client('S'), server('SA'), client('A'), client('PA', 'GET /'), server('PA', 'Your ip:port'), server('FA'), client('FA'), server('A')];
+    const steps = [
+      client('S'),
+      server('SA'),
+      client('A'),
+      client('PA', 'GET /'),
+      server('PA', 'Your ip:port'),
+      server('FA'),
+      client('FA'),
+      server('A'),
+    ];
     expect(steps.flatMap((f) => exchange(s, f)).map(summary)).toEqual([
       'tcp 192.168.100.200:1025 > 192.168.100.2:80 S seq 0 ack 0 len 0',
       'tcp 192.168.100.100:80 > 192.168.100.3:40000 SA seq 0 ack 0 len 0',
@@ -84,8 +105,17 @@ describe('on the real stack', () => {
 
   it('the first packet waits until the real server has been found', () => {
     const s = scene({ neighs: false });
-    expect(exchange(s, client('S')).map(summary)).toMatchObject([expect.stringContaining('who-has 192.168.100.2')]);
-    const reply = arp({ op: 'reply', sha: RS_MAC, spa: '192.168.100.2', tha: macOf(0), tpa: '192.168.100.100', dmac: macOf(0) });
+    expect(exchange(s, client('S')).map(summary)).toMatchObject([
+      expect.stringContaining('who-has 192.168.100.2'),
+    ]);
+    const reply = arp({
+      op: 'reply',
+      sha: RS_MAC,
+      spa: '192.168.100.2',
+      tha: macOf(0),
+      tpa: '192.168.100.100',
+      dmac: macOf(0),
+    });
     const [syn] = exchange(s, reply);
     expect(decode(syn!)).toMatchObject({ dmac: RS_MAC, tcp: { flags: 'S' } });
     s.lab.expectBalanced();
@@ -101,7 +131,10 @@ describe('on the real stack', () => {
 
   it('ping of the VIP is answered while it has services', () => {
     const s = scene();
-    const [out] = exchange(s, ping({ ...from, smac: CLIENT_MAC, src: '192.168.100.3', dst: '192.168.100.100' }));
+    const [out] = exchange(
+      s,
+      ping({ ...from, smac: CLIENT_MAC, src: '192.168.100.3', dst: '192.168.100.100' }),
+    );
     expect(decode(out!)).toMatchObject({ icmp: { type: 0 }, ip: { src: '192.168.100.100' } });
     s.lab.expectBalanced();
   });
@@ -112,7 +145,10 @@ describe('on the real stack', () => {
       udp({ ...from, smac: CLIENT_MAC, src: CLIENT, dst: VIP, df, data, id: 9 });
     exchange(s, big(true, ramp(10)));
     const [error] = exchange(s, big(true, ramp(1400)));
-    expect(decode(error!)).toMatchObject({ ip: { dst: '192.168.100.3' }, icmp: { type: 3, code: 4, rest: 1400 } });
+    expect(decode(error!)).toMatchObject({
+      ip: { dst: '192.168.100.3' },
+      icmp: { type: 3, code: 4, rest: 1400 },
+    });
     const pieces = exchange(s, big(false, ramp(1400))).map((f) => decode(f));
     expect(pieces.map((d) => [d.ip!.src, d.ip!.dst, d.ip!.offset, d.ip!.mf])).toEqual([
       [LIP, '192.168.100.2', 0, true],
@@ -129,9 +165,22 @@ describe('on the real stack', () => {
     const ours = exchange(s, server('PA', 'x'.repeat(100)))[0]!;
     const [out] = exchange(
       s,
-      icmp({ ...from, smac: CLIENT_MAC, src: '192.168.100.3', dst: '192.168.100.100', type: 3, code: 4, rest: 1300, data: payloadOf(ours) }),
+      icmp({
+        ...from,
+        smac: CLIENT_MAC,
+        src: '192.168.100.3',
+        dst: '192.168.100.100',
+        type: 3,
+        code: 4,
+        rest: 1300,
+        data: payloadOf(ours),
+      }),
     );
-    expect(decode(out!)).toMatchObject({ dmac: RS_MAC, ip: { src: LIP, dst: '192.168.100.2' }, icmp: { type: 3, code: 4, rest: 1300 } });
+    expect(decode(out!)).toMatchObject({
+      dmac: RS_MAC,
+      ip: { src: LIP, dst: '192.168.100.2' },
+      icmp: { type: 3, code: 4, rest: 1300 },
+    });
     expect(decode(out!).icmp!.data).toEqual(payloadOf(server('PA', 'x'.repeat(100))));
     s.lab.expectBalanced();
   });
@@ -140,7 +189,10 @@ describe('on the real stack', () => {
     const s = scene();
     for (const f of [client('S'), server('SA'), client('A')]) exchange(s, f);
     s.lab.advance(91_000, 1000);
-    const resets = s.lab.take(0).map((f) => decode(f)).filter((d) => d.tcp);
+    const resets = s.lab
+      .take(0)
+      .map((f) => decode(f))
+      .filter((d) => d.tcp);
     expect(resets.map((d) => [d.ip!.src, d.ip!.dst, d.tcp!.flags])).toEqual([
       ['192.168.100.100', '192.168.100.3', 'RA'],
       [LIP, '192.168.100.2', 'RA'],
