@@ -15,6 +15,7 @@ import { InetStack } from '../inet/inet.js';
 import { flowIndex } from '../ipvs/conn/flow-index.js';
 import { Ipvs } from '../ipvs/ipvs.js';
 import { Netif } from '../netif/netif.js';
+import { formatIpv4 } from '../wire/ipv4.js';
 import { Idle } from './idle.js';
 import { MASTER, Mesh, type NeighLearnt, type ToLcore, type ToMaster } from './mesh.js';
 import { Replica } from './replica.js';
@@ -75,6 +76,10 @@ export class Lcore {
       config,
     });
     this.inet.neigh.onLearn((ifindex, addr, mac) => this.tellPeers({ t: 'neigh', ifindex, addr, mac }));
+    this.inet.arp.onConflict((ifindex, addr, mac) => {
+      const fields = { dev: this.replica.inet.devices.nameOf(ifindex), addr: formatIpv4(addr), mac };
+      this.tell({ t: 'log', level: 'warn', msg: 'somebody else uses one of our addresses', fields });
+    });
     const saPool = new SaPool({ lcore: id - 1, lcores: task.lcores, poolHashSize: config.poolHashSize });
     keepPools(saPool, this.replica.inet.addresses);
     const destStats = (offset: number): Float64Array =>

@@ -191,6 +191,7 @@ async function boot(
 
   const rates = new Rates(segment, replica.services);
   undo.push(() => rates.stop());
+  const masterCpu = config.workers.find((w) => w.type === 'master')?.cpuId ?? facts.allowedCpus[0]!;
   const queries = new Queries({
     native,
     replica,
@@ -202,6 +203,7 @@ async function boot(
     tasks,
     statsFile,
     config,
+    masterCpu,
   });
   const controller = new Controller(replica, lcores, ports, queries, log, process.env.DPVS_DEBUG === '1');
   const lifetimes = setInterval(() => {

@@ -44,6 +44,8 @@ export interface QueriesOptions {
   tasks: Omit<LcoreTask, 'snapshot' | 'rebuild'>[];
   statsFile: string;
   config: Config;
+  /** For listings: the master is not pinned. */
+  masterCpu: number;
 }
 
 /** Everything about a port that `dpip link show -v` prints. */
