@@ -143,7 +143,9 @@ Napi::Value cleanup(const Napi::CallbackInfo& info) {
   if (pool.mp != nullptr) rte_mempool_free(pool.mp);
   pool = Pool{};
   eal = Eal::Cleaned;
+  const std::string runtime_dir = rte_eal_get_runtime_dir();
   check_dpdk(rte_eal_cleanup(), "rte_eal_cleanup");
+  rmdir(runtime_dir.c_str());  // EAL leaves it; it goes when no other process has files in it
   return info.Env().Undefined();
 }
 

@@ -10,7 +10,10 @@ function run(body: string): { status: number | null; out: string; err: string; r
     const log = [];
     const result = (() => { ${body} })();
     setTimeout(() => require('node:fs').writeFileSync(3, JSON.stringify({ result, log })), 50);`;
-  const r = spawnSync(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], encoding: 'utf8' });
+  const r = spawnSync(process.execPath, ['-e', code], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    encoding: 'utf8',
+  });
   return { status: r.status, out: r.stdout, err: r.stderr, result: JSON.parse(String(r.output[3])) };
 }
 
@@ -54,9 +57,12 @@ describe('before EAL is initialised', () => {
     expect(native.mapAnonymous(100).byteLength).toBe(100);
   });
 
-  test.each(['-h', '--help', '--hel', '--he', '-vh', '--version'])('argument %s is refused and does not end us', (arg) => {
-    expect(codeOf(() => native.ealInit([arg], () => {}))).toBe('BAD_ARG');
-  });
+  test.each(['-h', '--help', '--hel', '--he', '-vh', '--version'])(
+    'argument %s is refused and does not end us',
+    (arg) => {
+      expect(codeOf(() => native.ealInit([arg], () => {}))).toBe('BAD_ARG');
+    },
+  );
 
   test.each([
     ['no array', 'x', () => {}],
@@ -108,8 +114,21 @@ describe('an EAL that comes up', () => {
     }
   });
 
+  test('cleanup leaves no runtime folder behind', () => {
+    const prefix = `dpvs-test-${process.pid}`;
+    const r = run(`
+      native.ealInit(['--no-huge', '-m', '64', '--no-shconf', '--no-pci', '--no-telemetry', '--file-prefix=${prefix}'],
+        () => {});
+      const there = require('node:fs').existsSync('/var/run/dpdk/${prefix}');
+      native.ealCleanup();
+      return [there, require('node:fs').existsSync('/var/run/dpdk/${prefix}')];`);
+    expect((r.result as { result: boolean[] }).result).toEqual([true, false]);
+  });
+
   test('the process ends by itself while the log callback is registered', () => {
-    const r = run(`native.ealInit(['--no-huge', '-m', '64', '--no-shconf', '--no-pci', '--no-telemetry'], () => {});`);
+    const r = run(
+      `native.ealInit(['--no-huge', '-m', '64', '--no-shconf', '--no-pci', '--no-telemetry'], () => {});`,
+    );
     expect(r.status).toBe(0);
   });
 });

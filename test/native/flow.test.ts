@@ -78,9 +78,23 @@ const tuple: fc.Arbitrary<Tuple> = fc.record({
 describe('against a Map', () => {
   test('any sequence of inserts, removals and look-ups answers as the Map does', () => {
     const command = fc.oneof(
-      { weight: 4, arbitrary: fc.record({ op: fc.constant('insert' as const), conn: fc.integer({ min: 1, max: 31 }), in: tuple, out: tuple }) },
-      { weight: 2, arbitrary: fc.record({ op: fc.constant('remove' as const), conn: fc.integer({ min: 1, max: 31 }) }) },
-      { weight: 3, arbitrary: fc.record({ op: fc.constant('find' as const), t: tuple, inverse: fc.boolean() }) },
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          op: fc.constant('insert' as const),
+          conn: fc.integer({ min: 1, max: 31 }),
+          in: tuple,
+          out: tuple,
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({ op: fc.constant('remove' as const), conn: fc.integer({ min: 1, max: 31 }) }),
+      },
+      {
+        weight: 3,
+        arbitrary: fc.record({ op: fc.constant('find' as const), t: tuple, inverse: fc.boolean() }),
+      },
     );
     fc.assert(
       fc.property(fc.array(command, { maxLength: 400 }), (commands) => {
@@ -131,7 +145,13 @@ describe('against a Map', () => {
     };
     const live = new Map<number, readonly [Tuple, Tuple]>();
     const idle = Array.from({ length: capacity - 1 }, (_, i) => i + 1);
-    const random = (): Tuple => ({ saddr: 0x0a000000 + rand(5000), daddr: 0xc0a86400 + rand(4), sport: rand(65536), dport: 80, proto: 6 });
+    const random = (): Tuple => ({
+      saddr: 0x0a000000 + rand(5000),
+      daddr: 0xc0a86400 + rand(4),
+      sport: rand(65536),
+      dport: 80,
+      proto: 6,
+    });
     for (let i = 0; i < 100_000; i++) {
       if (idle.length > 0 && (rand(100) < 55 || live.size < 100)) {
         const conn = idle.pop()!;
@@ -171,29 +191,33 @@ describe('against a Map', () => {
 });
 
 describe('a full table', () => {
-  test.each([2, 3, 16, 100, 1000, 65536])('of %d records takes every one of them, finds and gives back all', (capacity) => {
-    const rig = new Rig(capacity);
-    const at = (conn: number): [Tuple, Tuple] => [
-      { saddr: 0x0a000000 + conn, daddr: 0xc0a86464, sport: 1024 + (conn % 60000), dport: 80, proto: 6 },
-      { saddr: 0xc0a86402, daddr: 0xc0a864c8, sport: 80, dport: conn % 65536, proto: 17 + (conn >>> 16) },
-    ];
-    for (let round = 0; round < 2; round++) {
-      for (let c = 1; c < capacity; c++) {
-        rig.write(c, at(c));
-        if (native.flowInsert(1, c) !== 0) throw new Error(`insert of ${c} failed`);
+  test.each([2, 3, 16, 100, 1000, 65536])(
+    'of %d records takes every one of them, finds and gives back all',
+    (capacity) => {
+      const rig = new Rig(capacity);
+      const at = (conn: number): [Tuple, Tuple] => [
+        { saddr: 0x0a000000 + conn, daddr: 0xc0a86464, sport: 1024 + (conn % 60000), dport: 80, proto: 6 },
+        { saddr: 0xc0a86402, daddr: 0xc0a864c8, sport: 80, dport: conn % 65536, proto: 17 + (conn >>> 16) },
+      ];
+      for (let round = 0; round < 2; round++) {
+        for (let c = 1; c < capacity; c++) {
+          rig.write(c, at(c));
+          if (native.flowInsert(1, c) !== 0) throw new Error(`insert of ${c} failed`);
+        }
+        expect(native.flowCount(1)).toBe(capacity - 1);
+        for (let c = 1; c < capacity; c++) {
+          if (rig.find(at(c)[0]) !== c * 2 || rig.find(at(c)[1], true) !== c * 2 + 1)
+            throw new Error(`${c} not found`);
+        }
+        for (let c = 1; c < capacity; c++) {
+          if (native.flowRemove(1, c) !== 0) throw new Error(`removal of ${c} failed`);
+        }
+        expect(native.flowCount(1)).toBe(0);
+        expect(rig.find(at(1)[0])).toBe(-1);
       }
-      expect(native.flowCount(1)).toBe(capacity - 1);
-      for (let c = 1; c < capacity; c++) {
-        if (rig.find(at(c)[0]) !== c * 2 || rig.find(at(c)[1], true) !== c * 2 + 1) throw new Error(`${c} not found`);
-      }
-      for (let c = 1; c < capacity; c++) {
-        if (native.flowRemove(1, c) !== 0) throw new Error(`removal of ${c} failed`);
-      }
-      expect(native.flowCount(1)).toBe(0);
-      expect(rig.find(at(1)[0])).toBe(-1);
-    }
-    rig.close();
-  });
+      rig.close();
+    },
+  );
 });
 
 describe('rebuild after a crash', () => {
@@ -215,7 +239,7 @@ describe('rebuild after a crash', () => {
   });
 });
 
-describe('the index follows the lcore\'s thread', () => {
+describe("the index follows the lcore's thread", () => {
   test('a master may rebuild it while no thread has the lcore, and a new context starts empty', () => {
     const rig = new Rig(16);
     rig.write(1, [

@@ -82,13 +82,16 @@ describe('mapped files', () => {
 });
 
 describe('anonymous memory', () => {
-  test.each([1, 4096, 5000, 2 ** 21, 2 ** 21 + 1, 100 * 2 ** 20])('%d bytes, zeroed, usable to the last', (bytes) => {
-    const m = native.mapAnonymous(bytes);
-    expect(m.byteLength).toBe(bytes);
-    const u8 = new Uint8Array(m);
-    u8[bytes - 1] = 1;
-    expect(u8[0]! + u8[bytes - 1]!).toBe(bytes === 1 ? 2 : 1);
-  });
+  test.each([1, 4096, 5000, 2 ** 21, 2 ** 21 + 1, 100 * 2 ** 20])(
+    '%d bytes, zeroed, usable to the last',
+    (bytes) => {
+      const m = native.mapAnonymous(bytes);
+      expect(m.byteLength).toBe(bytes);
+      const u8 = new Uint8Array(m);
+      u8[bytes - 1] = 1;
+      expect(u8[0]! + u8[bytes - 1]!).toBe(bytes === 1 ? 2 : 1);
+    },
+  );
 
   test('a thread that ends takes nothing from the others', async () => {
     const m = native.mapAnonymous(4 * 2 ** 20);

@@ -1,5 +1,5 @@
 /** Every call in wrong states and with wrong values: the documented code, and the process lives on. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { LCORE_BLOCK } from '../../src/core/layout.js';
 import {
   PORT_CONFIG,
@@ -52,7 +52,9 @@ describe('memory', () => {
 
   test('refused pools leave nothing behind: a good one succeeds, a second is BAD_ARG', () => {
     const free = native.memFree(0);
-    expect(codeOf(() => native.mempoolCreate({ name: 'p', count: 200_000, cache: 0, socket: 0 }))).toBe('NO_MEMORY');
+    expect(codeOf(() => native.mempoolCreate({ name: 'p', count: 200_000, cache: 0, socket: 0 }))).toBe(
+      'NO_MEMORY',
+    );
     expect(native.memFree(0)).toBe(free);
     expect(pool().count).toBe(8192);
     expect(codeOf(() => native.mempoolCreate({ name: 'q', count: 64, cache: 0, socket: 0 }))).toBe('BAD_ARG');
@@ -126,7 +128,9 @@ describe('devices', () => {
   });
 
   test('the driver says why', () => {
-    expect(messageOf(() => native.devAttach('net_pcap0,rx_pcap=/nonexistent.pcap'))).toContain('No such file');
+    expect(messageOf(() => native.devAttach('net_pcap0,rx_pcap=/nonexistent.pcap'))).toContain(
+      'No such file',
+    );
   });
 
   test('a name that is taken is DEV_ATTACH and the port stays', () => {
@@ -184,7 +188,8 @@ describe('ports', () => {
   for (const [what, make] of Object.entries(makers)) {
     test(`every call on a port ${what} is NO_PORT`, () => {
       const p = make();
-      for (const [name, call] of Object.entries(everyCall)) expect([name, codeOf(() => call(p))]).toEqual([name, 'NO_PORT']);
+      for (const [name, call] of Object.entries(everyCall))
+        expect([name, codeOf(() => call(p))]).toEqual([name, 'NO_PORT']);
     });
   }
 
@@ -197,7 +202,12 @@ describe('ports', () => {
   });
 
   test('every read and every setter of an unconfigured port ends with a value or a typed error', () => {
-    for (const devargs of ['net_ring5', 'net_null5', 'net_tap5,iface=dpvsmis0', 'net_memif5,role=server,id=5']) {
+    for (const devargs of [
+      'net_ring5',
+      'net_null5',
+      'net_tap5,iface=dpvsmis0',
+      'net_memif5,role=server,id=5',
+    ]) {
       const [p] = native.devAttach(devargs);
       for (const [name, call] of Object.entries(everyCall)) {
         if (name === 'devDetach' || name === 'portClose' || name === 'portConfigure') continue;
@@ -246,14 +256,26 @@ describe('ports', () => {
 
   test('what the device lacks is left out and named', () => {
     const [p] = native.devAttach('net_ring4') as [number];
-    const c = { ...PORT_CONFIG, rss: ['TCP', 'IPV4'], rxOffloads: ['SCATTER', 'VLAN_STRIP'], txOffloads: ['IPV4_CKSUM'] };
+    const c = {
+      ...PORT_CONFIG,
+      rss: ['TCP', 'IPV4'],
+      rxOffloads: ['SCATTER', 'VLAN_STRIP'],
+      txOffloads: ['IPV4_CKSUM'],
+    };
     expect(native.portConfigure(p, c).missing).toEqual(['TCP', 'IPV4', 'VLAN_STRIP', 'IPV4_CKSUM']);
     native.devDetach(p);
   });
 
   test('setters refuse nonsense', () => {
     const p = startPort('net_ring4');
-    for (const mac of ['', 'x', '00:00:00:00:00:00', '01:00:5e:00:00:01', '02:00:00:00:00', '02:00:00:00:00:0g']) {
+    for (const mac of [
+      '',
+      'x',
+      '00:00:00:00:00:00',
+      '01:00:5e:00:00:01',
+      '02:00:00:00:00',
+      '02:00:00:00:00:0g',
+    ]) {
       expect(codeOf(() => native.portSetMac(p, mac))).toBe('BAD_ARG');
     }
     expect(codeOf(() => native.portSetMtu(p, 0))).toBe('BAD_ARG');
@@ -267,7 +289,9 @@ describe('ports', () => {
   test('what the driver cannot do is DPDK with the name of the call', () => {
     const p = startPort('net_null4');
     expect(codeOf(() => native.portSetLink(p, false))).toBe('DPDK');
-    expect(messageOf(() => native.portSetLink(p, false))).toMatch(/rte_eth_dev_set_link_down: .*not supported/i);
+    expect(messageOf(() => native.portSetLink(p, false))).toMatch(
+      /rte_eth_dev_set_link_down: .*not supported/i,
+    );
     native.devDetach(p);
   });
 });
@@ -318,7 +342,8 @@ describe('lcores', () => {
     makeLcore(lcoreConfig(6, []), false);
     native.lcoreDestroy(6);
     for (const id of [6, 7, 127, 128, 4_000_000_000, -1]) {
-      for (const [name, call] of Object.entries(byId)) expect([name, id, codeOf(() => call(id))]).toEqual([name, id, 'NO_LCORE']);
+      for (const [name, call] of Object.entries(byId))
+        expect([name, id, codeOf(() => call(id))]).toEqual([name, id, 'NO_LCORE']);
     }
   });
 
@@ -381,7 +406,12 @@ describe('lcores', () => {
       expect(codeOf(() => native.flowRemove(6, conn))).toBe('BAD_ARG');
     }
     const size = pool().arena.byteLength;
-    for (const [l3, l4] of [[size - 19, 0], [0, size - 3], [0xffffffff, 0], [0, 0xffffffff]] as const) {
+    for (const [l3, l4] of [
+      [size - 19, 0],
+      [0, size - 3],
+      [0xffffffff, 0],
+      [0, 0xffffffff],
+    ] as const) {
       expect(codeOf(() => native.flowFind(6, l3, l4, false))).toBe('BAD_ARG');
     }
     expect(codeOf(() => native.flowFind(6, 64, 128, 1 as unknown as boolean))).toBe('BAD_ARG');
@@ -399,14 +429,16 @@ describe('threads', () => {
     expect(codeOf(() => native.threadPin(1000))).toBe('SYSCALL');
   });
 
-  test('registering a thread again, or EAL\'s own, is no error', () => {
+  test("registering a thread again, or EAL's own, is no error", () => {
     native.threadRegister();
     native.threadRegister();
   });
 
   test('a hundred and forty threads one after the other register: none of the 128 ids leaks', async () => {
     for (let i = 0; i < 28; i++) {
-      const ws = Array.from({ length: 5 }, () => spawn('native.threadRegister(); native.threadRegister();', {}, newFlag()));
+      const ws = Array.from({ length: 5 }, () =>
+        spawn('native.threadRegister(); native.threadRegister();', {}, newFlag()),
+      );
       expect(await Promise.all(ws.map(ended))).toEqual([0, 0, 0, 0, 0]);
     }
   });
@@ -418,9 +450,8 @@ describe('threads', () => {
 });
 
 describe('the end', () => {
-  afterAll(() => expect(logLines.length).toBeGreaterThan(0));
-
   test('cleanup closes what is open; afterwards everything is EAL_STATE', () => {
+    expect(logLines.length).toBeGreaterThan(0);
     startPort('net_ring9');
     makeLcore(lcoreConfig(9, []), false);
     native.ealCleanup();

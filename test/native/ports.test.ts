@@ -6,6 +6,7 @@ import {
   PORT_CONFIG,
   ended,
   lcoreConfig,
+  leaveNothing,
   makeLcore,
   native,
   newFlag,
@@ -75,8 +76,7 @@ beforeAll(() => {
 });
 
 afterAll(() => {
-  for (const p of native.ports()) native.devDetach(p);
-  expect(native.mempoolStats().inUse).toBe(0);
+  leaveNothing();
   native.ealCleanup();
 });
 
@@ -106,7 +106,12 @@ describe('while lcores poll and send', () => {
     for (let i = 0; i < 400; i++) {
       native.portStop(port);
       const queues = 1 + (i % 2);
-      native.portConfigure(port, { ...PORT_CONFIG, rxQueues: queues, txQueues: queues, rxDesc: 64 << (i % 3) });
+      native.portConfigure(port, {
+        ...PORT_CONFIG,
+        rxQueues: queues,
+        txQueues: queues,
+        rxDesc: 64 << (i % 3),
+      });
       native.portStart(port);
       if (i % 3 === 0) {
         native.portClose(port);

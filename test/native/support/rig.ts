@@ -2,6 +2,7 @@
  * The real addon under a real EAL without hugepages, and what tests need around it: lcores with their shared memory,
  * loopback ports, worker threads.
  */
+import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -14,8 +15,17 @@ import { Packets } from '../../../src/core/packet.js';
 export const ADDON = resolve(process.env['DPVS_NATIVE'] ?? 'native');
 export const native = createRequire(import.meta.url)(ADDON) as Native;
 
-export const EAL_ARGS = ['--no-huge', '-m', '256', '--no-shconf', '--no-pci', '--no-telemetry', '--iova-mode=va',
-  '--lcores', '0@(0,1)'];
+export const EAL_ARGS = [
+  '--no-huge',
+  '-m',
+  '256',
+  '--no-shconf',
+  '--no-pci',
+  '--no-telemetry',
+  '--iova-mode=va',
+  '--lcores',
+  '0@(0,1)',
+];
 
 /** DPDK's log lines, in the order in which they arrived. */
 export const logLines: string[] = [];
@@ -30,6 +40,12 @@ let mempool: Mempool | undefined;
 export function pool(count = 8192): Mempool {
   mempool ??= native.mempoolCreate({ name: 'pkt', count, cache: 64, socket: -1 });
   return mempool;
+}
+
+/** Detaches every port; then every buffer must be back in the pool. */
+export function leaveNothing(): void {
+  for (const p of native.ports()) native.devDetach(p);
+  assert.deepEqual(native.mempoolStats(), { available: pool().count, inUse: 0 });
 }
 
 /** The code of what `fn` throws, or `none: …` when it does not. */
