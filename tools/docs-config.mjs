@@ -5,7 +5,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { itemsFile, referencePage } from '../dist/config/reference.js';
 
 const page = new URL('../docs/configuration.md', import.meta.url);
-const MARKER = '<!-- made from src/config/items.ts by tools/docs-config.mjs: what follows is overwritten -->\n';
+const MARKER =
+  '<!-- made from src/config/items.ts by tools/docs-config.mjs: what follows is overwritten -->\n';
 const [intro] = readFileSync(page, 'utf8').split(MARKER);
 
 writeFileSync(page, referencePage(intro + MARKER));

@@ -19,7 +19,13 @@ const vitest = (config) => ['node_modules/.bin/vitest', 'run', ...(config ? ['--
 const LAYERS = [
   { name: 'lint', what: 'types, rules, floors, formatting', command: ['tools/lint'], limit: 120 },
   { name: 'unit', what: 'TypeScript on a virtual clock', command: vitest(), limit: 180 },
-  { name: 'native', what: 'the addon', command: vitest('test/native/vitest.config.ts'), limit: 180, root: true },
+  {
+    name: 'native',
+    what: 'the addon',
+    command: vitest('test/native/vitest.config.ts'),
+    limit: 180,
+    root: true,
+  },
   {
     name: 'packet',
     what: 'pcap in, pcap out',
@@ -176,7 +182,9 @@ for (const r of results) {
   passed += r.passed;
   failed += r.failed;
   const skipped = r.skipped ? `, ${r.skipped} SKIPPED` : '';
-  console.log(`${r.name.padEnd(8)} ${r.passed} passed, ${r.failed} failed${skipped} (${r.seconds.toFixed(0)} s)`);
+  console.log(
+    `${r.name.padEnd(8)} ${r.passed} passed, ${r.failed} failed${skipped} (${r.seconds.toFixed(0)} s)`,
+  );
   for (const note of r.notes) console.log(`         FAILED ${note}`);
 }
 if (interrupt) {

@@ -65,7 +65,8 @@ export async function sweep(say = () => {}) {
 /** What the kernel and the machine lack for the layers that use devices. Empty = nothing. */
 export function missingFeatures() {
   const missing = [];
-  if (process.getuid() !== 0) return ['root: DPDK ports and network namespaces need it (run npm test as root)'];
+  if (process.getuid() !== 0)
+    return ['root: DPDK ports and network namespaces need it (run npm test as root)'];
   const name = `${PREFIX}${process.pid}-probe`;
   const ip = (...args) => {
     try {
@@ -77,13 +78,15 @@ export function missingFeatures() {
   };
   if (!ip('netns', 'add', name)) return ['network namespaces (CONFIG_NET_NS; in a container: CAP_SYS_ADMIN)'];
   try {
-    if (!ip('-n', name, 'link', 'add', 'v0', 'type', 'veth', 'peer', 'name', 'v1')) missing.push('veth (CONFIG_VETH)');
+    if (!ip('-n', name, 'link', 'add', 'v0', 'type', 'veth', 'peer', 'name', 'v1'))
+      missing.push('veth (CONFIG_VETH)');
     if (!ip('-n', name, 'link', 'add', 'br0', 'type', 'bridge')) missing.push('bridges (CONFIG_BRIDGE)');
     if (!ip('-n', name, 'tuntap', 'add', 'dev', 't0', 'mode', 'tap', 'multi_queue')) {
       missing.push('tap devices (CONFIG_TUN and /dev/net/tun)');
     }
     const socket = (family) =>
-      spawnSync('python3', ['-c', `import socket; socket.socket(${family}, socket.SOCK_RAW, 0)`]).status === 0;
+      spawnSync('python3', ['-c', `import socket; socket.socket(${family}, socket.SOCK_RAW, 0)`]).status ===
+      0;
     if (!socket(17)) missing.push('packet sockets (CONFIG_PACKET)');
     if (!socket(44)) missing.push('AF_XDP sockets (CONFIG_XDP_SOCKETS)');
   } finally {

@@ -136,7 +136,7 @@ function bindPorts(
     let name = fact.name ?? `dpdk${n}`;
     while (names.has(name)) name = `dpdk${++n}`;
     names.add(name);
-    return { device: defaultBlock<DeviceConfig>(block, name), fact, port, implicit: true };
+    return { device: defaultBlock(block, name) as DeviceConfig, fact, port, implicit: true };
   });
 }
 

@@ -94,5 +94,7 @@ function defaultsOf(scope: string): object {
 export const defaultConfig = (): Config => defaultsOf('') as Config;
 
 /** A device, bonding, worker or port that says nothing but its name. */
-export const defaultBlock = <T extends { name: string }>(block: NamedBlock, name: string): T =>
-  ({ name, ...defaultsOf(block.path) }) as T;
+export const defaultBlock = (block: NamedBlock, name: string): { name: string } => ({
+  name,
+  ...defaultsOf(block.path),
+});

@@ -47,8 +47,7 @@ const destOptions = {
   minConn: u32.describe('lower connection threshold'),
 };
 
-const allOptional = <S extends Record<string, z.ZodType>>(shape: S) =>
-  z.strictObject(shape).partial().shape;
+const allOptional = <S extends Record<string, z.ZodType>>(shape: S) => z.strictObject(shape).partial().shape;
 
 /** Commands by name: their parameters. */
 export const COMMANDS = {
@@ -121,11 +120,18 @@ export const COMMANDS = {
   'neigh.del': z.strictObject({ dev, addr: ipv4 }),
   'neigh.flush': z.strictObject({ dev: dev.optional() }),
 
-  'svc.add': z.strictObject({ svc: svcKey, ...svcOptions, connTimeout: svcOptions.connTimeout.default(0), scheduler: svcOptions.scheduler.default('wlc') }),
+  'svc.add': z.strictObject({
+    svc: svcKey,
+    ...svcOptions,
+    connTimeout: svcOptions.connTimeout.default(0),
+    scheduler: svcOptions.scheduler.default('wlc'),
+  }),
   'svc.edit': z.strictObject({ svc: svcKey, ...allOptional(svcOptions) }),
   'svc.del': z.strictObject({ svc: svcKey }),
   'svc.flush': z.strictObject({}),
-  'svc.zero': z.strictObject({ svc: svcKey.optional() }).describe('zero the counters of one service or of all'),
+  'svc.zero': z
+    .strictObject({ svc: svcKey.optional() })
+    .describe('zero the counters of one service or of all'),
 
   'dest.add': z.strictObject({
     svc: svcKey,

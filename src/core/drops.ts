@@ -14,14 +14,29 @@ export interface DropReason {
 const TABLE = {
   ARP_DONE: { text: 'ARP message processed', hint: 'normal', done: true },
   ICMP_DONE: { text: 'ICMP message processed', hint: 'normal', done: true },
-  LCORE_RESTART: { text: 'held by an lcore that was restarted', hint: 'see the log for why the lcore failed' },
-  TX_FULL: { text: 'transmit queue full', hint: 'the port is slower than the traffic; more queues or a larger tx descriptor_number' },
-  TX_NO_QUEUE: { text: 'lcore has no transmit queue on the port', hint: 'give every worker a tx queue on every port' },
+  LCORE_RESTART: {
+    text: 'held by an lcore that was restarted',
+    hint: 'see the log for why the lcore failed',
+  },
+  TX_FULL: {
+    text: 'transmit queue full',
+    hint: 'the port is slower than the traffic; more queues or a larger tx descriptor_number',
+  },
+  TX_NO_QUEUE: {
+    text: 'lcore has no transmit queue on the port',
+    hint: 'give every worker a tx queue on every port',
+  },
   PORT_DOWN: { text: 'port is down', hint: 'dpip link set DEV link up' },
   REDIRECT_FULL: { text: 'redirect ring full', hint: 'the owning lcore is overloaded' },
-  REDIRECT_LOOP: { text: 'redirected packet not known to its owner either', hint: 'a reply for a connection that has expired' },
+  REDIRECT_LOOP: {
+    text: 'redirected packet not known to its owner either',
+    hint: 'a reply for a connection that has expired',
+  },
   NO_MBUF: { text: 'no packet buffer', hint: 'raise netif_defs/pktpool_size' },
-  SEGMENTED: { text: 'packet in several buffers', hint: 'frames over 2 kB are not supported; lower the MTU of the sender' },
+  SEGMENTED: {
+    text: 'packet in several buffers',
+    hint: 'frames over 2 kB are not supported; lower the MTU of the sender',
+  },
   ETH_SHORT: { text: 'frame shorter than an Ethernet header', hint: 'broken sender' },
   ETH_UNKNOWN_TYPE: { text: 'unknown ethertype', hint: 'no handler and no kernel path for it' },
   ETH_OTHER_HOST: { text: 'frame for another host', hint: 'normal in promiscuous mode' },
@@ -34,17 +49,26 @@ const TABLE = {
   IP_BAD_CHECKSUM: { text: 'wrong IPv4 header checksum', hint: 'broken sender or link' },
   IP_BAD_ADDR: { text: 'martian source or destination address', hint: 'broken or hostile sender' },
   IP_BAD_OPTION: { text: 'malformed or refused IPv4 option', hint: 'source routing is refused' },
-  IP_FRAGMENT: { text: 'IPv4 fragment where none is supported', hint: 'lower the MTU or use path-MTU discovery at the sender' },
+  IP_FRAGMENT: {
+    text: 'IPv4 fragment where none is supported',
+    hint: 'lower the MTU or use path-MTU discovery at the sender',
+  },
   IP_TTL: { text: 'TTL exceeded', hint: 'routing loop or traceroute' },
   IP_TOO_BIG: { text: 'larger than the MTU and DF set', hint: 'normal with path-MTU discovery' },
   IP_NO_ROUTE: { text: 'no route to the destination', hint: 'dpip route show' },
   IP_NO_FORWARD: { text: 'not for us and forwarding is off', hint: 'ipv4_defs/forwarding on' },
-  IP_NO_PROTO: { text: 'no handler for the protocol', hint: 'normal for ports and protocols that nobody serves' },
+  IP_NO_PROTO: {
+    text: 'no handler for the protocol',
+    hint: 'normal for ports and protocols that nobody serves',
+  },
   ICMP_BAD: { text: 'malformed ICMP message', hint: 'broken or hostile sender' },
   ICMP_IGNORED: { text: 'ICMP message not handled', hint: 'normal', done: true },
   ICMP_RATE: { text: 'ICMP error suppressed by the rate limit', hint: 'normal under attack' },
   L4_BAD_HEADER: { text: 'malformed transport header', hint: 'broken or hostile sender' },
-  SVC_NO_DEST: { text: 'service has no usable real server', hint: 'ipvsadm -ln: weights and health of the real servers' },
+  SVC_NO_DEST: {
+    text: 'service has no usable real server',
+    hint: 'ipvsadm -ln: weights and health of the real servers',
+  },
   SVC_NO_LADDR: { text: 'no local address or port free', hint: 'ipvsadm --add-laddr' },
   SVC_OVERLOAD: { text: 'real server at its connection limit', hint: 'ipvsadm -e … -x' },
   CONN_FULL: { text: 'connection table full', hint: 'ipvs_defs/conn/conn_pool_size' },
@@ -52,7 +76,11 @@ const TABLE = {
   CONN_DEST_GONE: { text: 'real server of the connection was removed', hint: 'normal after ipvsadm -d' },
   ICMP_NO_CONN: { text: 'ICMP error without a connection', hint: 'normal after a connection has expired' },
   SEND_FAILED: { text: 'packet could not be built', hint: 'report this' },
-  IP_NOT_JOINED: { text: 'multicast or directed broadcast that nobody here takes', hint: 'normal', done: true },
+  IP_NOT_JOINED: {
+    text: 'multicast or directed broadcast that nobody here takes',
+    hint: 'normal',
+    done: true,
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

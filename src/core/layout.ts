@@ -47,12 +47,7 @@ const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to;
  * Declares a struct with C's own rules (fields in order, naturally aligned).
  * @param align minimum alignment in bytes; the size is rounded up to it
  */
-export function struct<const F extends Fields>(
-  name: string,
-  doc: string,
-  fields: F,
-  align = 1,
-): Struct<F> {
+export function struct<const F extends Fields>(name: string, doc: string, fields: F, align = 1): Struct<F> {
   let off = 0;
   let widest = align;
   const at: Record<string, number> = {};

@@ -4,11 +4,12 @@
  */
 import type { Command } from '../control/schema.js';
 import { DpvsError } from '../core/errors.js';
-import { InetModels, type InetOp } from '../inet/models.js';
+import { InetModels } from '../inet/models.js';
 import { Services, type ServiceOp } from '../ipvs/service.js';
 import type { DeviceSpec } from '../netif/device.js';
 
-const isService = (op: string): op is ServiceOp => /^(svc|dest|laddr)\./.test(op);
+type ServiceCommand = Extract<Command, { op: ServiceOp }>;
+const isService = (c: Command): c is ServiceCommand => /^(svc|dest|laddr)\./.test(c.op);
 
 export class Replica {
   readonly inet: InetModels;
@@ -29,11 +30,11 @@ export class Replica {
    * @param replay the command comes from a snapshot, where what a command implies stands on its own
    */
   apply(command: Command, replay = false): void {
-    if (!isService(command.op)) {
-      this.inet.apply(command.op as InetOp, command as never);
+    if (!isService(command)) {
+      this.inet.apply(command.op, command);
       return;
     }
-    this.services.apply(command.op, command as never);
+    this.services.apply(command.op, command);
     if (replay) return;
     // A local address lives on its device as well (`ipvsadm --add-laddr` is both).
     try {

@@ -137,7 +137,12 @@ export class Ports {
     const { native } = this;
     const port = this.portOf(p.dev);
     const before = native.portInfo(port);
-    const steps: [what: string, wanted: unknown, set: () => void, back: () => void][] = [
+    const steps: [
+      what: string,
+      wanted: string | number | boolean | undefined,
+      set: () => void,
+      back: () => void,
+    ][] = [
       ['mtu', p.mtu, () => native.portSetMtu(port, p.mtu!), () => native.portSetMtu(port, before.mtu)],
       ['address', p.addr, () => native.portSetMac(port, p.addr!), () => native.portSetMac(port, before.mac)],
       [

@@ -90,7 +90,7 @@ export class Queries {
   constructor(private readonly o: QueriesOptions) {}
 
   async ask<N extends QueryName>(name: N, params: unknown): Promise<QueryResults[N]> {
-    return this.answers[name](params as never) as QueryResults[N] | Promise<QueryResults[N]>;
+    return this.answers[name](params as never);
   }
 
   private readonly answers: {
@@ -213,8 +213,7 @@ export class Queries {
     const pools = await this.pools();
     const list = this.o.replica.inet.addresses.list().filter((a) => dev === undefined || a.dev === dev);
     return list.flatMap((a): Addr[] => {
-      const { validLft = 0, ...rest } = a;
-      const base = { family: 'inet' as const, ...rest, validLft };
+      const base = { family: 'inet' as const, ...a };
       const of = (l: (typeof pools)[number]): LaddrUse | undefined => l.uses.find((u) => u.addr === a.addr);
       const sum = (k: 'used' | 'free' | 'miss'): number => pools.reduce((n, l) => n + (of(l)?.[k] ?? 0), 0);
       if (!perLcore) return [{ ...base, saUsed: sum('used'), saFree: sum('free'), saMiss: sum('miss') }];
@@ -263,7 +262,7 @@ export class Queries {
         return {
           addr: formatIpv4(d.addr),
           port: d.port,
-          fwd: d.xmit.name as SvcEntry['dests'][number]['fwd'],
+          fwd: d.xmit.name,
           weight: d.weight,
           maxConn: d.maxConn,
           minConn: d.minConn,

@@ -36,7 +36,7 @@ afterEach(async () => {
 
 interface Answer {
   id: number | null;
-  result?: { i: number } & number & string;
+  result?: unknown;
   error?: { message: string };
 }
 
@@ -69,7 +69,7 @@ test('the socket can be used by owner and group only', () => {
 test('requests of one connection are answered in order', async () => {
   const all = Array.from({ length: 500 }, (_, i) => request(i, 'echo', { i })).join('');
   const answers = await talk(all, 500);
-  expect(answers.map((a) => a.result?.i)).toEqual(Array.from({ length: 500 }, (_, i) => i));
+  expect(answers.map((a) => a.result)).toEqual(Array.from({ length: 500 }, (_, i) => ({ i })));
 });
 
 test('a refusal carries code, message and hint', async () => {
@@ -113,7 +113,7 @@ test('a message over the limit ends its connection, others go on', async () => {
 
 test('a hundred clients at once', async () => {
   const all = await Promise.all(Array.from({ length: 100 }, (_, i) => talk(request(i, 'echo', i), 1)));
-  expect(all.map((a) => a[0].result)).toEqual(Array.from({ length: 100 }, (_, i) => i));
+  expect(all.map((a) => a[0]?.result)).toEqual(Array.from({ length: 100 }, (_, i) => i));
 });
 
 test('a socket file that nobody serves is replaced, and removed at the end', async () => {
