@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Balanced, BIG_BYTES, SHORT_TIMEOUTS, settled } from '../support/balanced.js';
-import { traces } from '../support/daemon.js';
+import { leftBehind, traces } from '../support/daemon.js';
 import { until } from '../support/process.js';
 import { ADDRESS, type Device, PORT_IF } from '../support/topology.js';
 
@@ -112,7 +112,6 @@ describe.each(SCENES)('over net_$device with $lcores lcore(s)', ({ device, lcore
     expect(workers).toHaveLength(2);
     for (const l of workers) {
       expect(l.stats['rxPackets'], `lcore ${l.id} received`).toBeGreaterThan(100);
-      expect(l.stats['conns'], `lcore ${l.id} had its share`).toBeDefined();
     }
     // Nothing steers replies on these devices, so about half of them came the long way.
     expect(workers.reduce((n, l) => n + l.stats['redirIn']!, 0)).toBeGreaterThan(100);
@@ -130,7 +129,7 @@ describe.each(SCENES)('over net_$device with $lcores lcore(s)', ({ device, lcore
   it('ends cleanly on SIGTERM and leaves nothing behind', async () => {
     const outcome = await b.daemon.stop('SIGTERM');
     expect({ code: outcome.code, signal: outcome.signal }).toEqual({ code: 0, signal: null });
-    expect(traces()).toEqual(before);
+    expect(leftBehind(before)).toEqual([]);
     expect(existsSync(b.daemon.files.pid)).toBe(false);
     expect(existsSync(b.daemon.files.ipc)).toBe(false);
     if (device === 'tap') expect(b.t.interfaces('lb')).not.toContain(PORT_IF);

@@ -1,6 +1,6 @@
 /** Starts the real daemon on a topology, talks to it, stops it, and looks for what it left behind. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect, type ControlClient, type Input, type Method, type Result } from '../../src/control/client.js';
 import { hugepageFolders } from '../../tools/test-ground.mjs';
@@ -95,6 +95,9 @@ export function filesFor(dir: string, name = 'dpvs'): Files {
   return { conf: join(own, 'dpvs.conf'), pid: join(own, 'dpvs.pid'), ipc: join(own, 'dpvs.ipc') };
 }
 
+/** Names that a daemon of ours gives to what it keeps in shared folders. */
+const OURS = /^(dpvs|rte)/;
+
 /** What a daemon could leave behind outside its own folder. (Pages outlive a process only as files.) */
 export function traces(): string[] {
   const list = (folder: string): string[] => {
@@ -104,8 +107,12 @@ export function traces(): string[] {
       return [];
     }
   };
-  return [...hugepageFolders().flatMap(list), ...list('/dev/shm'), ...list('/var/run/dpdk')].toSorted();
+  const runtime = list('/var/run/dpdk').filter((f) => OURS.test(basename(f)));
+  return [...hugepageFolders().flatMap(list), ...list('/dev/shm'), ...runtime];
 }
+
+/** What has appeared since `before`. */
+export const leftBehind = (before: readonly string[]): string[] => traces().filter((f) => !before.includes(f));
 
 export class Daemon {
   private client: ControlClient | undefined;
