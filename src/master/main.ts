@@ -69,11 +69,14 @@ export async function run(o: RunOptions): Promise<number> {
     });
     if (path === undefined) log.warn(`no ${DEFAULT_CONF}: all defaults`);
     for (const w of warnings) log.warn(formatDiagnostic(w));
+    // Before boot: a signal that comes meanwhile ends us as cleanly, right after it.
+    const ended = ending();
+    // A bug in the control plane is no reason to stop forwarding.
+    const survive = (err: unknown): void => log?.error({ err }, 'internal error, going on');
+    process.on('uncaughtException', survive);
+    process.on('unhandledRejection', survive);
     await boot(o, config, origins, log, undo);
-    const signal = await new Promise<NodeJS.Signals>((done) => {
-      for (const s of ['SIGINT', 'SIGTERM'] as const) process.once(s, () => done(s));
-    });
-    log.info({ signal }, 'dpvs ends');
+    log.info({ signal: await ended }, 'dpvs ends');
   } catch (e) {
     code = 1;
     report(e, log);
@@ -86,6 +89,13 @@ export async function run(o: RunOptions): Promise<number> {
     }
   }
   return code;
+}
+
+/** Resolves with the first signal that ends the daemon; further ones change nothing. */
+async function ending(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const s of ['SIGINT', 'SIGTERM'] as const) process.on(s, () => resolve(s));
+  });
 }
 
 /** One readable message per failure; a stack only for what is our own fault. */
