@@ -13,8 +13,8 @@ int64_t to_int(Napi::Value v, const char* name, int64_t min, int64_t max) {
   if (!v.IsNumber()) fail(code::BAD_ARG, "%s: not a number", name);
   const double d = v.As<Napi::Number>().DoubleValue();
   if (!(d >= static_cast<double>(min) && d <= static_cast<double>(max)) || d != std::floor(d)) {
-    fail(code::BAD_ARG, "%s: %.17g is not an integer from %lld to %lld", name, d,
-         static_cast<long long>(min), static_cast<long long>(max));
+    fail(code::BAD_ARG, "%s: %.17g is not an integer from %lld to %lld", name, d, static_cast<long long>(min),
+         static_cast<long long>(max));
   }
   return static_cast<int64_t>(d);
 }
@@ -54,9 +54,7 @@ int64_t int_of(Napi::Object o, const char* name, int64_t min, int64_t max) {
   return to_int(o.Get(name), name, min, max);
 }
 
-std::string string_of(Napi::Object o, const char* name, size_t max) {
-  return to_string(o.Get(name), name, max);
-}
+std::string string_of(Napi::Object o, const char* name, size_t max) { return to_string(o.Get(name), name, max); }
 
 // N-API 9 has no SharedArrayBuffer; a napi_value is a v8::Local, as node's own v8impl has it.
 static v8::Local<v8::Value> to_v8(napi_value v) {

@@ -67,7 +67,8 @@ Napi::Value attach(const Napi::CallbackInfo& info) {
   }
   if (result.Length() == 0) {
     rte_eal_hotplug_remove(bus.c_str(), name.c_str());
-    fail(code::DEV_ATTACH, "%s: the driver made no port%s%s", devargs.c_str(), why.empty() ? "" : ": ", why.c_str());
+    fail(code::DEV_ATTACH, "%s: the driver made no port%s%s", devargs.c_str(), why.empty() ? "" : ": ",
+         why.c_str());
   }
   return result;
 }
@@ -91,8 +92,8 @@ Napi::Value list(const Napi::CallbackInfo& info) {
 }
 
 /** Bits of the wanted names that the device can do; the others go to `missing`. */
-uint64_t wanted_bits(Napi::Object config, const char* key, uint64_t capable, uint64_t (*bits_of)(const std::string&),
-                     Napi::Array missing) {
+uint64_t wanted_bits(Napi::Object config, const char* key, uint64_t capable,
+                     uint64_t (*bits_of)(const std::string&), Napi::Array missing) {
   uint64_t bits = 0;
   for (const std::string& name : to_strings(config.Get(key), key, 64)) {
     const uint64_t wanted = bits_of(name);

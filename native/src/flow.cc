@@ -129,7 +129,7 @@ napi_value rebuild(napi_env env, napi_callback_info info) {
 }
 
 const HotCall CALLS[] = {
-    {"flowInsert", insert}, {"flowRemove", remove}, {"flowFind", find},
+    {"flowInsert", insert}, {"flowRemove", remove},   {"flowFind", find},
     {"flowCount", count},   {"flowRebuild", rebuild},
 };
 

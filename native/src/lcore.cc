@@ -147,7 +147,8 @@ Napi::Value create(const Napi::CallbackInfo& info) {
   char name[RTE_RING_NAMESIZE];
   snprintf(name, sizeof(name), "redirect_%u", id);
   rte_ring* ring = rte_ring_create(name, ring_size, SOCKET_ID_ANY, RING_F_SC_DEQ);
-  if (ring == nullptr) fail(code::NO_MEMORY, "rte_ring_create (%u entries): %s", ring_size, rte_strerror(rte_errno));
+  if (ring == nullptr)
+    fail(code::NO_MEMORY, "rte_ring_create (%u entries): %s", ring_size, rte_strerror(rte_errno));
   if (!lc->flows.open(static_cast<Conn4*>(conns->Data()), static_cast<uint32_t>(records))) {
     rte_ring_free(ring);
     fail(code::NO_MEMORY, "no memory for the index of %zu connections", records);
@@ -186,8 +187,9 @@ Napi::Value destroy_call(const Napi::CallbackInfo& info) {
 Napi::Value bind(const Napi::CallbackInfo& info) {
   Lcore& lc = to_lcore(info[0]);
   if (lc.owner != 0) {
-    fail(code::WRONG_THREAD, lc.orphaned ? "lcore %u belonged to a thread that ended: lcoreReclaim comes first"
-                                         : "lcore %u is already bound to a thread",
+    fail(code::WRONG_THREAD,
+         lc.orphaned ? "lcore %u belonged to a thread that ended: lcoreReclaim comes first"
+                     : "lcore %u is already bound to a thread",
          lc.id);
   }
   lc.owner = thread_uid();
@@ -208,7 +210,7 @@ Napi::Value reclaim(const Napi::CallbackInfo& info) {
 }
 
 const Call CALLS[] = {
-    {"lcoreCreate", create},     {"lcoreDestroy", destroy_call}, {"lcoreBind", bind},
+    {"lcoreCreate", create},      {"lcoreDestroy", destroy_call}, {"lcoreBind", bind},
     {"lcoreUnbind", unbind_call}, {"lcoreReclaim", reclaim},
 };
 

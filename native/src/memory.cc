@@ -34,8 +34,8 @@ constexpr size_t HUGE_PAGE = 2 << 20;
 constexpr size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 /**
- * Where addresses for devices are virtual ones, a virtually contiguous piece is contiguous for them too. Else no mbuf
- * may cross a (huge) page, and room is lost at the end of each.
+ * Where addresses for devices are virtual ones, a virtually contiguous piece is contiguous for them too. Else no
+ * mbuf may cross a (huge) page, and room is lost at the end of each.
  */
 bool addresses_are_virtual() { return rte_eal_iova_mode() == RTE_IOVA_VA || !rte_eal_has_hugepages(); }
 
@@ -89,8 +89,8 @@ Napi::Value mempool_create(const Napi::CallbackInfo& info) {
   constexpr uint32_t room = MBUF_HEADROOM + MBUF_DATA_ROOM;
   constexpr uint32_t element = sizeof(rte_mbuf) + priv + room;
   const unsigned flags = addresses_are_virtual() ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0;
-  rte_mempool* mp =
-      rte_mempool_create_empty(name.c_str(), count, element, cache, sizeof(rte_pktmbuf_pool_private), socket, flags);
+  rte_mempool* mp = rte_mempool_create_empty(name.c_str(), count, element, cache, sizeof(rte_pktmbuf_pool_private),
+                                             socket, flags);
   if (mp == nullptr) {
     fail(code::NO_MEMORY, "rte_mempool_create_empty (%u packets): %s", count, rte_strerror(rte_errno));
   }
@@ -135,8 +135,8 @@ Napi::Value memzone(const Napi::CallbackInfo& info) {
   if (mz == nullptr) {
     mz = rte_memzone_reserve(name.c_str(), bytes, socket, 0);
     if (mz == nullptr) {
-      fail(rte_errno == ENOMEM ? code::NO_MEMORY : code::DPDK, "memzone %s (%zu bytes, socket %d): %s", name.c_str(),
-           bytes, socket, rte_strerror(rte_errno));
+      fail(rte_errno == ENOMEM ? code::NO_MEMORY : code::DPDK, "memzone %s (%zu bytes, socket %d): %s",
+           name.c_str(), bytes, socket, rte_strerror(rte_errno));
     }
     memset(mz->addr, 0, mz->len);
   } else if (mz->len != round_up(bytes, RTE_CACHE_LINE_SIZE)) {

@@ -11,7 +11,8 @@ struct Named {
   uint64_t bits;
 };
 
-#define RSS(name) {#name, RTE_ETH_RSS_##name}
+#define RSS(name) \
+  { #name, RTE_ETH_RSS_##name }
 constexpr Named RSS_TYPES[] = {
     RSS(IPV4),
     RSS(FRAG_IPV4),
@@ -89,8 +90,12 @@ uint64_t rss_bits(const std::string& name) {
   return 0;
 }
 
-std::vector<std::string> rx_offload_names(uint64_t bits) { return offload_names(bits, rte_eth_dev_rx_offload_name); }
-std::vector<std::string> tx_offload_names(uint64_t bits) { return offload_names(bits, rte_eth_dev_tx_offload_name); }
+std::vector<std::string> rx_offload_names(uint64_t bits) {
+  return offload_names(bits, rte_eth_dev_rx_offload_name);
+}
+std::vector<std::string> tx_offload_names(uint64_t bits) {
+  return offload_names(bits, rte_eth_dev_tx_offload_name);
+}
 uint64_t rx_offload_bit(const std::string& name) { return offload_bit(name, rte_eth_dev_rx_offload_name); }
 uint64_t tx_offload_bit(const std::string& name) { return offload_bit(name, rte_eth_dev_tx_offload_name); }
 

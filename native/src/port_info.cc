@@ -180,13 +180,8 @@ Napi::Value set_reta(const Napi::CallbackInfo& info) {
 }
 
 const Call CALLS[] = {
-    {"portInfo", port_info},
-    {"portLink", link},
-    {"portStats", stats},
-    {"portXstats", xstats},
-    {"portResetStats", reset_stats},
-    {"portRss", rss},
-    {"portSetReta", set_reta},
+    {"portInfo", port_info},         {"portLink", link}, {"portStats", stats},      {"portXstats", xstats},
+    {"portResetStats", reset_stats}, {"portRss", rss},   {"portSetReta", set_reta},
 };
 
 }  // namespace

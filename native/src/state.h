@@ -1,5 +1,5 @@
 // What the whole process shares: one EAL, one packet pool. Control calls hold `control`; the packet path
-// (burst.cc, flow.cc) never takes it.
+// (poll.cc, flush.cc, flow.cc) never takes it.
 #pragma once
 #include <rte_mempool.h>
 

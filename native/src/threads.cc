@@ -72,9 +72,7 @@ const Call CALLS[] = {
 
 }  // namespace
 
-void watch_thread_end(Napi::Env env) {
-  napi_add_env_cleanup_hook(env, thread_ended, static_cast<napi_env>(env));
-}
+void watch_thread_end(Napi::Env env) { napi_add_env_cleanup_hook(env, thread_ended, static_cast<napi_env>(env)); }
 
 void thread_calls(Napi::Env env, Napi::Object exports) { add_calls(env, exports, CALLS); }
 
