@@ -9,6 +9,8 @@
  *
  * Ports 0, 1, … are the devices dpdk0, dpdk1, … with the MACs 02:00:00:00:01:00, 02:00:00:00:01:01, …
  * An upper floor (ipvs) is built on `lab.packets`, `lab.netif`, `lab.inet`, `lab.native`, and adds its timer to `lab.onTick`.
+ *
+ * Below it is a FakeNative unless another `LabNative` is given: test/packet runs the same stack on DPDK ports.
  */
 import { DROP_REASONS } from '../../src/core/drops.js';
 import { ADJ, ADJ_CAP, LCORE_STATS } from '../../src/core/layout.js';
@@ -20,7 +22,29 @@ import type { InetOp, InetParams } from '../../src/inet/models.js';
 import { Netif } from '../../src/netif/netif.js';
 import type { DeviceSpec } from '../../src/netif/device.js';
 import { FakeNative } from './fake-native.js';
+import type { FakeHot } from './fake-native.js';
 import { arp, BROADCAST_MAC, checkFrame, summary } from './frames.js';
+
+/** What a lab stands on: memory, the hot calls, and the test's side of the ports. */
+export interface LabNative extends FakeHot {
+  readonly lcore: number;
+  readonly arena: SharedArrayBuffer;
+  readonly bufferOffset: number;
+  readonly block: SharedArrayBuffer;
+  readonly stats: SharedArrayBuffer;
+  readonly statsOffset: number;
+  readonly conns: SharedArrayBuffer;
+  /** Adjacency table, where the boundary must have it as well. */
+  readonly adjacencies?: SharedArrayBuffer;
+  /** Virtual clock that poll() copies into the block. */
+  nowMs: number;
+  inject(port: number, frame: Uint8Array): void;
+  sent(port: number): Uint8Array[];
+  /** Frames injected and not yet polled. */
+  readonly pending: number;
+  /** Packets that TypeScript owns right now. */
+  readonly inUse: number;
+}
 
 export interface LabOptions {
   /** Number of ports, or what their devices differ in. */
@@ -36,28 +60,41 @@ export interface LabOptions {
   conns?: number;
   /** Frames sent are judged by `checkFrame` unless this is false. */
   judge?: boolean;
+  /** Models that have their devices already, in place of the lab's own. */
+  models?: InetModels;
 }
 
 export const macOf = (port: number): string => `02:00:00:00:01:${port.toString(16).padStart(2, '0')}`;
 
-export class Lab {
-  readonly native: FakeNative;
+/** Devices dpdk0, dpdk1, … on the ports 0, 1, … */
+export function deviceSpecs(ports: LabOptions['ports'] = 1): DeviceSpec[] {
+  const specs = typeof ports === 'object' ? ports : Array.from({ length: ports }, () => ({}));
+  return specs.map((spec, i) => ({ name: `dpdk${i}`, portId: i, mac: macOf(i), mtu: 1500, ...spec }));
+}
+
+const fakeNative = (o: LabOptions): FakeNative =>
+  new FakeNative({
+    lcore: o.lcore ?? 1,
+    ...(o.mbufs === undefined ? {} : { mbufs: o.mbufs }),
+    ...(o.conns === undefined ? {} : { conns: o.conns }),
+  });
+
+export class Lab<N extends LabNative = FakeNative> {
+  readonly native: N;
   readonly packets: Packets;
   readonly models: InetModels;
   readonly netif: Netif;
   readonly inet: InetStack;
   /** Timers of upper floors, called like `inet.tick`. */
   readonly onTick: ((nowMs: number) => void)[] = [];
-  readonly adjacencies = new SharedArrayBuffer(ADJ_CAP * ADJ.size);
+  readonly adjacencies: SharedArrayBuffer;
   private readonly judge: boolean;
 
-  constructor(o: LabOptions = {}) {
+  /** @param native what to stand on; with it, `lcore`, `mbufs` and `conns` are its own business */
+  constructor(o: LabOptions = {}, native?: N) {
     this.judge = o.judge ?? true;
-    this.native = new FakeNative({
-      lcore: o.lcore ?? 1,
-      ...(o.mbufs === undefined ? {} : { mbufs: o.mbufs }),
-      ...(o.conns === undefined ? {} : { conns: o.conns }),
-    });
+    this.native = native ?? (fakeNative(o) as LabNative as N);
+    this.adjacencies = this.native.adjacencies ?? new SharedArrayBuffer(ADJ_CAP * ADJ.size);
     this.packets = new Packets({
       arena: this.native.arena,
       bufferOffset: this.native.bufferOffset,
@@ -66,11 +103,8 @@ export class Lab {
       lcore: this.native.lcore,
       flush: () => this.native.flush(this.native.lcore),
     });
-    this.models = new InetModels(() => this.native.nowMs);
-    const specs = typeof o.ports === 'object' ? o.ports : Array.from({ length: o.ports ?? 1 }, () => ({}));
-    specs.forEach((spec, i) => {
-      this.models.devices.add({ name: `dpdk${i}`, portId: i, mac: macOf(i), mtu: 1500, ...spec });
-    });
+    this.models = o.models ?? new InetModels(() => this.native.nowMs);
+    if (o.models === undefined) for (const spec of deviceSpecs(o.ports)) this.models.devices.add(spec);
     this.native.poll(this.native.lcore, 0);
     this.netif = new Netif(this.packets, this.models.devices);
     this.inet = new InetStack({

@@ -1,0 +1,104 @@
+/**
+ * The table of fixtures, on real DPDK ports and on the fake native boundary of the unit tests: the same frames, the
+ * same counters, nothing lost. It also says that the fake is like the real thing.
+ */
+import { beforeAll, describe, expect, test } from 'vitest';
+import { summary } from '../support/frames.js';
+import type { LabNative } from '../support/lab.js';
+import { native, startEal } from '../native/support/rig.js';
+import { DpdkNative, padded, PaddedFakeNative } from './dpdk-lab.js';
+import { FIXTURES } from './fixtures.js';
+import type { Fixture, Placed } from './fixtures.js';
+import { Scene } from './scene.js';
+import type { Counters } from './scene.js';
+
+beforeAll(startEal);
+
+const ROWS = FIXTURES.map((f) => [f.what, f] as const);
+
+const portsOf = (f: Fixture): number => (Array.isArray(f.ports) ? f.ports.length : 1);
+
+/** A frame as a test failure shows it: what it is, and all bytes. */
+const readable = ({ port, frame }: Placed): string =>
+  `dpdk${port} ${trySummary(frame)} | ${Buffer.from(padded(frame)).toString('hex')}`;
+
+function trySummary(frame: Uint8Array): string {
+  try {
+    return summary(frame);
+  } catch (e) {
+    return String(e);
+  }
+}
+
+interface Outcome {
+  /** What each step sent. */
+  sent: string[][];
+  counters: Counters;
+}
+
+function play(f: Fixture, boundary: LabNative): Outcome {
+  const scene = new Scene(boundary, f);
+  const { lab } = scene;
+  const sent = f.steps.map((s) => {
+    if (s.command !== undefined) scene.command(s.command);
+    if (s.wait !== undefined) lab.advance(s.wait);
+    for (const { port, frame } of s.in ?? []) {
+      lab.inject(port, frame);
+      lab.run();
+    }
+    const out: string[] = [];
+    for (let port = 0; port < portsOf(f); port++) {
+      out.push(...lab.take(port).map((frame) => readable({ port, frame })));
+    }
+    return out;
+  });
+  lab.expectBalanced();
+  return { sent, counters: scene.counters() };
+}
+
+/** What the table says. */
+function expected(f: Fixture): Outcome {
+  const all = (side: 'in' | 'out'): readonly Placed[] => f.steps.flatMap((s) => s[side] ?? []);
+  const bytes = (frames: readonly Placed[]): number => frames.reduce((n, p) => n + padded(p.frame).length, 0);
+  const [rx, tx] = [all('in'), all('out')];
+  const drops = f.drops ?? {};
+  const { held = 0, open = 0 } = f;
+  const ended = Object.values(drops).reduce((n, v) => n + v, 0);
+  const stats = {
+    rxPackets: rx.length,
+    rxBytes: bytes(rx),
+    txPackets: tx.length,
+    txBytes: bytes(tx),
+    generated: tx.length + ended + held - rx.length,
+    punted: 0,
+    redirOut: 0,
+    redirIn: 0,
+    held,
+    allocFail: 0,
+    conns: open,
+  };
+  return { sent: f.steps.map((s) => s.out.map(readable)), counters: { stats, drops } };
+}
+
+function onDpdk(f: Fixture): Outcome {
+  const ports = new DpdkNative({ ports: portsOf(f), ...(f.conns === undefined ? {} : { conns: f.conns }) });
+  try {
+    return play(f, ports);
+  } finally {
+    ports.close();
+  }
+}
+
+describe('on DPDK ports', () => {
+  test.each(ROWS)('%s', (_what, f) => {
+    expect(onDpdk(f)).toEqual(expected(f));
+    expect(native.ports()).toEqual([]);
+  });
+});
+
+describe('on the fake of the unit tests', () => {
+  test.each(ROWS)('%s', (_what, f) => {
+    const fake = new PaddedFakeNative(f.conns === undefined ? {} : { conns: f.conns });
+    expect(play(f, fake)).toEqual(expected(f));
+  });
+});

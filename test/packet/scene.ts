@@ -1,0 +1,102 @@
+/**
+ * The whole stack of one lcore, as `Lcore` puts it together, on a native boundary of the test's choice: replica of the
+ * control state, lite stack, load balancer. Commands are those of the control socket.
+ */
+import type { Command } from '../../src/control/schema.js';
+import type { DropName } from '../../src/core/drops.js';
+import { DEST_STATS, LCORE_STATS } from '../../src/core/layout.js';
+import { SaPool } from '../../src/core/sapool.js';
+import type { InetConfig } from '../../src/inet/inet.js';
+import { flowIndex } from '../../src/ipvs/conn/flow-index.js';
+import { Ipvs } from '../../src/ipvs/ipvs.js';
+import type { IpvsConfig } from '../../src/ipvs/ipvs.js';
+import { Replica } from '../../src/lcore/replica.js';
+import { deviceSpecs, Lab } from '../support/lab.js';
+import type { LabNative, LabOptions } from '../support/lab.js';
+
+export interface SceneOptions {
+  ports?: LabOptions['ports'];
+  config?: Partial<InetConfig> & IpvsConfig;
+  setup?: readonly Command[];
+  /** See LabOptions. */
+  judge?: boolean;
+}
+
+/** What is compared between boundaries: every counter of packets, and the drops by name. */
+export interface Counters {
+  stats: Record<string, number>;
+  drops: Partial<Record<DropName, number>>;
+}
+
+const COMPARED = [
+  'rxPackets',
+  'rxBytes',
+  'txPackets',
+  'txBytes',
+  'generated',
+  'punted',
+  'redirOut',
+  'redirIn',
+  'held',
+  'allocFail',
+  'conns',
+] as const;
+
+const DEST_SLOTS = 64;
+
+export class Scene<N extends LabNative> {
+  readonly lab: Lab<N>;
+  readonly ipvs: Ipvs;
+  private readonly replica: Replica;
+
+  constructor(native: N, o: SceneOptions = {}) {
+    this.replica = new Replica(deviceSpecs(o.ports), native.lcore);
+    const { models, config } = { models: this.replica.inet, config: o.config ?? {} };
+    this.lab = withoutChance(
+      () => new Lab({ models, config, ...(o.judge === undefined ? {} : { judge: o.judge }) }, native),
+    );
+    const { lab } = this;
+    const saPool = new SaPool({ lcore: 0, lcores: 1 });
+    this.ipvs = new Ipvs({
+      packets: lab.packets,
+      netif: lab.netif,
+      inet: lab.inet,
+      services: this.replica.services,
+      saPool,
+      index: flowIndex(native, native.lcore),
+      conns: native.conns,
+      destStats: new Float64Array((DEST_SLOTS * DEST_STATS.size) >>> 3),
+      lcore: native.lcore,
+      lcores: 1,
+      config,
+    });
+    lab.onTick.push((now) => this.ipvs.tick(now));
+    models.addresses.listen({ added: (ifa) => void (ifa.sapool && saPool.add(ifa.addr)) });
+    for (const command of o.setup ?? []) this.command(command);
+  }
+
+  command(command: Command): void {
+    this.replica.apply(command);
+    this.lab.run();
+  }
+
+  counters(): Counters {
+    return {
+      stats: Object.fromEntries(
+        COMPARED.map((name) => [name, this.lab.packets.counters[LCORE_STATS.at[name] >>> 3]!]),
+      ),
+      drops: this.lab.drops(),
+    };
+  }
+}
+
+/** Identifications of our own datagrams begin at 0x8001, so that every byte can be foretold. */
+function withoutChance<T>(make: () => T): T {
+  const random = Math.random;
+  Math.random = () => 0.5;
+  try {
+    return make();
+  } finally {
+    Math.random = random;
+  }
+}
