@@ -88,10 +88,15 @@ describe.each(SCENES)('over net_$device with $lcores lcore(s)', ({ device, lcore
     expect(r).toMatchObject({ ok: 10_000, ...noErrors });
     expect((await conns()) - earlier).toBe(10_000);
 
-    const rest = await until('every connection has expired', async () => {
-      const page = await b.daemon.call('conn.list', {});
-      return page.conns.length === 0;
-    }, 40_000, 200).then(async () => {
+    const rest = await until(
+      'every connection has expired',
+      async () => {
+        const page = await b.daemon.call('conn.list', {});
+        return page.conns.length === 0;
+      },
+      40_000,
+      200,
+    ).then(async () => {
       const addrs = await b.daemon.call('addr.list', { dev: 'dpdk0' });
       const laddrs = await b.daemon.call('laddr.list', {});
       const svcs = await b.daemon.call('svc.list', {});

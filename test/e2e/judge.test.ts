@@ -84,6 +84,11 @@ describe('the judge of sent frames', () => {
   });
 
   it('leaves transport checksums aside when told to', async () => {
-    expect(await judged(changed((f) => f.writeUInt16BE(f.readUInt16BE(40) ^ 1, 40)), false)).toBe(0);
+    expect(
+      await judged(
+        changed((f) => f.writeUInt16BE(f.readUInt16BE(40) ^ 1, 40)),
+        false,
+      ),
+    ).toBe(0);
   });
 });

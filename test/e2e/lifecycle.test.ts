@@ -51,7 +51,15 @@ describe('a bad configuration', () => {
   });
 
   it('names a file that is not there', async () => {
-    const o = await t.run('lb', [join(BIN, 'dpvs'), '-c', '/nowhere/dpvs.conf', '-p', join(t.dir, 'p'), '-x', join(t.dir, 'x')]);
+    const o = await t.run('lb', [
+      join(BIN, 'dpvs'),
+      '-c',
+      '/nowhere/dpvs.conf',
+      '-p',
+      join(t.dir, 'p'),
+      '-x',
+      join(t.dir, 'x'),
+    ]);
     expect(o.code).toBe(1);
     expect(o.stderr + o.stdout).toContain('/nowhere/dpvs.conf');
   });
@@ -126,7 +134,10 @@ describe('the control socket', () => {
   });
 
   it('is missed by the tools in one line, with exit code 2', async () => {
-    for (const [tool, ...args] of [['dpip', 'link', 'show'], ['ipvsadm', '-ln']] as const) {
+    for (const [tool, ...args] of [
+      ['dpip', 'link', 'show'],
+      ['ipvsadm', '-ln'],
+    ] as const) {
       const o = await run([join(BIN, tool), ...args], { env: { DPVS_IPC_FILE: join(t.dir, 'nobody') } });
       expect(o.code, tool).toBe(2);
       expect(o.stdout).toBe('');
@@ -140,12 +151,16 @@ describe('an idle daemon', () => {
     const d = await Daemon.start(t, { global: 'idle_sleep auto' });
     // Start-up work (compilation, garbage) has to end first.
     const window = 2000;
-    const share = await until('it idles', async () => {
-      const from = { cpu: d.cpuMs(), at: Date.now() };
-      await new Promise((resolve) => setTimeout(resolve, window));
-      const used = (d.cpuMs() - from.cpu) / (Date.now() - from.at);
-      return used < 0.05 && { used };
-    }, 20_000);
+    const share = await until(
+      'it idles',
+      async () => {
+        const from = { cpu: d.cpuMs(), at: Date.now() };
+        await new Promise((resolve) => setTimeout(resolve, window));
+        const used = (d.cpuMs() - from.cpu) / (Date.now() - from.at);
+        return used < 0.05 && { used };
+      },
+      20_000,
+    );
     expect(share.used).toBeLessThan(0.05);
     expect((await d.stop()).code).toBe(0);
   });

@@ -53,16 +53,39 @@ describe('hostile frames', () => {
 /** One message in many shapes that a client should not send, or sends with nonsense in it. */
 const garbage = (): fc.Arbitrary<Buffer> => {
   const text = (s: string): Buffer => Buffer.from(`${s}\n`);
-  const method = fc.constantFrom(...Object.keys(COMMANDS), ...Object.keys(QUERIES), 'nope', '__proto__', 'constructor');
+  const method = fc.constantFrom(
+    ...Object.keys(COMMANDS),
+    ...Object.keys(QUERIES),
+    'nope',
+    '__proto__',
+    'constructor',
+  );
   const value = fc.jsonValue({ maxDepth: 3 });
-  const key = fc.constantFrom('dev', 'addr', 'plen', 'svc', 'dest', 'dst', 'via', 'lladdr', 'scheduler', '__proto__', 'mtu');
+  const key = fc.constantFrom(
+    'dev',
+    'addr',
+    'plen',
+    'svc',
+    'dest',
+    'dst',
+    'via',
+    'lladdr',
+    'scheduler',
+    '__proto__',
+    'mtu',
+  );
   const params = fc.oneof(value, fc.dictionary(key, value, { maxKeys: 5 }));
   return fc.oneof(
     fc.uint8Array({ minLength: 1, maxLength: 300 }).map((a) => Buffer.from(a)),
     fc.string({ maxLength: 200 }).map(text),
     value.map((v) => text(JSON.stringify(v))),
     fc
-      .record({ jsonrpc: fc.constantFrom('2.0', '1.0', 2, null), id: value, method: fc.oneof(method, value), params })
+      .record({
+        jsonrpc: fc.constantFrom('2.0', '1.0', 2, null),
+        id: value,
+        method: fc.oneof(method, value),
+        params,
+      })
       .map((m) => text(JSON.stringify(m))),
     // A command whose shape is right as far as random values go; flushes are left out, the services are still needed.
     fc
@@ -73,7 +96,13 @@ const garbage = (): fc.Arbitrary<Buffer> => {
       .record({ jsonrpc: fc.constant('2.0'), id: fc.nat(), method, params })
       .map((m) => text(JSON.stringify(m).slice(0, -1 - Math.floor(JSON.stringify(m).length / 3)))),
     fc.nat({ max: 400 }).map((n) => text('['.repeat(n * 50))),
-    fc.nat({ max: 40 }).map((n) => text(`{"jsonrpc":"2.0","id":1,"method":"info","params":${'{"a":'.repeat(n * 20)}1${'}'.repeat(n * 20)}}`)),
+    fc
+      .nat({ max: 40 })
+      .map((n) =>
+        text(
+          `{"jsonrpc":"2.0","id":1,"method":"info","params":${'{"a":'.repeat(n * 20)}1${'}'.repeat(n * 20)}}`,
+        ),
+      ),
   );
 };
 
@@ -107,7 +136,8 @@ describe('hostile clients of the control socket', () => {
     const messages = fc.sample(garbage(), { numRuns: 10_000, seed: 2017 });
     for (let i = 0; i < messages.length; i += 200) {
       const connections = [];
-      for (let j = i; j < i + 200; j += 20) connections.push(sendAll(b.daemon.files.ipc, messages.slice(j, j + 20)));
+      for (let j = i; j < i + 200; j += 20)
+        connections.push(sendAll(b.daemon.files.ipc, messages.slice(j, j + 20)));
       await Promise.all(connections);
       expect((await b.daemon.call('info', {})).pid).toBe(b.daemon.pid);
     }
@@ -142,7 +172,7 @@ describe('hostile clients of the control socket', () => {
     const socket = connectSocket(b.daemon.files.ipc);
     await new Promise((resolve) => socket.on('connect', resolve));
     socket.write('{"jsonrpc":"2.0","id":1,');
-    expect((await b.daemon.ok('dpip', 'link', 'show'))).toContain('dpdk0');
+    expect(await b.daemon.ok('dpip', 'link', 'show')).toContain('dpdk0');
     socket.destroy();
   });
 });
@@ -160,15 +190,22 @@ describe('an lcore that fails', () => {
       return { state: l.state, restarts: l.stats['restarts']!, loops: l.stats['loops']! };
     };
     const held = await b.hold(80, 16, 20);
-    const lcoreOf = new Map((await b.daemon.call('conn.list', {})).conns.map((c) => [String(c.clientPort), c.lcore]));
+    const lcoreOf = new Map(
+      (await b.daemon.call('conn.list', {})).conns.map((c) => [String(c.clientPort), c.lcore]),
+    );
     expect(new Set(lcoreOf.values()), 'both lcores have connections').toEqual(new Set([1, 2]));
 
     const began = Date.now();
     await b.daemon.call('debug.throw' as never, { lcore: 1 } as never);
-    await until('lcore 1 is back', async () => {
-      const l = await worker(1);
-      return l.restarts === 1 && l.state === 'running';
-    }, 5000, 10);
+    await until(
+      'lcore 1 is back',
+      async () => {
+        const l = await worker(1);
+        return l.restarts === 1 && l.state === 'running';
+      },
+      5000,
+      10,
+    );
     expect(Date.now() - began).toBeLessThan(1000);
     const loops = (await worker(1)).loops;
     await until('lcore 1 works', async () => (await worker(1)).loops > loops, 1000);

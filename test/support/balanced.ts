@@ -53,7 +53,9 @@ export const SHORT_TIMEOUTS = `
     }`;
 
 /** Values of `rx + generated + redirIn - (tx + redirOut + punted + drops + held)`, summed over the data lcores. */
-export async function imbalance(d: Daemon): Promise<{ difference: number; held: number; terms: Record<string, number> }> {
+export async function imbalance(
+  d: Daemon,
+): Promise<{ difference: number; held: number; terms: Record<string, number> }> {
   const workers = (await d.call('lcore.list', {})).filter((l) => l.role === 'worker');
   const drops = (await d.call('drop.list', {})).reduce((sum, r) => sum + r.count, 0);
   const sum = (name: string): number =>
@@ -68,18 +70,25 @@ export async function imbalance(d: Daemon): Promise<{ difference: number; held: 
   }
   const t = terms as Record<string, number> & { held: number };
   const difference =
-    t['rxPackets']! + t['generated']! + t['redirIn']! - (t['txPackets']! + t['redirOut']! + t['punted']! + drops + t.held);
+    t['rxPackets']! +
+    t['generated']! +
+    t['redirIn']! -
+    (t['txPackets']! + t['redirOut']! + t['punted']! + drops + t.held);
   return { difference, held: t.held, terms };
 }
 
 /** Waits until every packet is accounted for: with traffic in flight, counters are read at different moments. */
 export async function settled(d: Daemon): Promise<Record<string, number>> {
   let seen = {};
-  return until('every packet is accounted for', async () => {
-    const { difference, terms } = await imbalance(d);
-    seen = { difference, ...terms };
-    return difference === 0 ? terms : undefined;
-  }, 10_000).catch((error: Error) => {
+  return until(
+    'every packet is accounted for',
+    async () => {
+      const { difference, terms } = await imbalance(d);
+      seen = { difference, ...terms };
+      return difference === 0 ? terms : undefined;
+    },
+    10_000,
+  ).catch((error: Error) => {
     throw new Error(`${error.message}: ${JSON.stringify(seen)}`);
   });
 }
@@ -156,7 +165,10 @@ export class Balanced {
     return JSON.parse(await this.t.succeed('client', ['node', ...args])) as HttpLoad;
   }
 
-  async udpSizes(from: number, to: number): Promise<{ answered: number; wrong: number; unanswered: number[] }> {
+  async udpSizes(
+    from: number,
+    to: number,
+  ): Promise<{ answered: number; wrong: number; unanswered: number[] }> {
     const args = [AGENT.udpSizes, ADDRESS.vip, '7', String(from), String(to)];
     return JSON.parse(await this.t.succeed('client', ['node', ...args])) as never;
   }

@@ -2,7 +2,13 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { connect, type ControlClient, type Input, type Method, type Result } from '../../src/control/client.js';
+import {
+  connect,
+  type ControlClient,
+  type Input,
+  type Method,
+  type Result,
+} from '../../src/control/client.js';
 import { hugepageFolders } from '../../tools/test-ground.mjs';
 import { type Kept, type Outcome, run, until } from './process.js';
 import { PORT_IF, type Topology } from './topology.js';
@@ -112,7 +118,8 @@ export function traces(): string[] {
 }
 
 /** What has appeared since `before`. */
-export const leftBehind = (before: readonly string[]): string[] => traces().filter((f) => !before.includes(f));
+export const leftBehind = (before: readonly string[]): string[] =>
+  traces().filter((f) => !before.includes(f));
 
 export class Daemon {
   private client: ControlClient | undefined;
@@ -186,7 +193,8 @@ export class Daemon {
   /** The same, and it must succeed. @returns what it printed */
   async ok(name: 'dpip' | 'ipvsadm', ...args: string[]): Promise<string> {
     const o = await this.tool(name, ...args);
-    if (o.code !== 0) throw new Error(`${name} ${args.join(' ')}: exit code ${o.code}\n${o.stderr}${o.stdout}`);
+    if (o.code !== 0)
+      throw new Error(`${name} ${args.join(' ')}: exit code ${o.code}\n${o.stderr}${o.stdout}`);
     return o.stdout;
   }
 

@@ -37,15 +37,16 @@ const PAYLOAD_IS_DATA = ['tcp.port==0-65535,data', 'udp.port==0-65535,data'];
 /** `#1` is the outermost header: an ICMP error quotes the beginning of another datagram, which is cut short by design. */
 const BAD_NETWORK = [
   '_ws.short',
-  '(_ws.malformed and not icmp)',
+  '(_ws.malformed and not icmp and not tcp and not udp)',
   'ip.checksum.status == "Bad"',
   'icmp.checksum.status == "Bad"',
   '(ip and frame.len > 60 and not (ip.len#1 + 14 == frame.len))',
   '(ip and frame.len <= 60 and ip.len#1 + 14 > frame.len)',
-  '(ip and ip.ttl#1 == 0)',
+  '(ip and ip.ttl#1 == 0)', // RFC 1122 section 3.2.1.7
   '(arp and not (arp.hw.size == 6 and arp.proto.size == 4))',
 ];
 const BAD_TRANSPORT = [
+  '(_ws.malformed and not icmp and (tcp or udp))',
   'tcp.checksum.status == "Bad"',
   'udp.checksum.status == "Bad"',
   '(udp and not icmp and not (udp.length + ip.hdr_len == ip.len))',
@@ -58,6 +59,7 @@ export async function judgeFile(pcap: string, options: JudgeOptions = {}): Promi
     'frame.number',
     'frame.len',
     'ip.len',
+    'ip.ttl',
     'ip.checksum.status',
     'tcp.checksum.status',
     'udp.checksum.status',
@@ -83,7 +85,8 @@ export async function judgeFile(pcap: string, options: JudgeOptions = {}): Promi
     ],
     { timeoutMs: 120_000 },
   );
-  const heading = '(frame|length|IP length|IP/TCP/UDP/ICMP checksum: 0 bad, 1 good, 2 not judged, 3 none|what)';
+  const heading =
+    '(frame|length|IP length|TTL|IP/TCP/UDP/ICMP checksum: 0 bad, 1 good, 2 not judged, 3 none|what)';
   return out
     .split('\n')
     .filter((line) => line !== '')
@@ -112,7 +115,8 @@ export class Recorder {
   async judge(options?: JudgeOptions): Promise<Verdict> {
     await this.tcpdump.stop('SIGINT', 20_000);
     const { stderr } = this.tcpdump;
-    const number = (what: string): number => Number(new RegExp(`(\\d+) packets? ${what}`).exec(stderr)?.[1] ?? NaN);
+    const number = (what: string): number =>
+      Number(new RegExp(`(\\d+) packets? ${what}`).exec(stderr)?.[1] ?? NaN);
     const frames = number('captured');
     const lost = number('dropped by kernel');
     if (!(frames >= 0) || lost > 0) throw new Error(`tcpdump missed frames: ${stderr}`);
@@ -139,4 +143,3 @@ export function pcapOf(frames: readonly Uint8Array[]): Uint8Array {
   });
   return Buffer.concat([head, ...records]);
 }
-

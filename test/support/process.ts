@@ -19,7 +19,8 @@ export interface RunOptions {
 /** Variables of the test run that would change what a child prints or how fast it starts. */
 const cleanEnv = (extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => {
   const env: NodeJS.ProcessEnv = { ...process.env, ...extra };
-  for (const name of ['NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'VITEST', 'NODE_ENV', 'FORCE_COLOR']) delete env[name];
+  for (const name of ['NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'VITEST', 'NODE_ENV', 'FORCE_COLOR'])
+    delete env[name];
   return env;
 };
 

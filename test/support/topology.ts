@@ -141,13 +141,17 @@ export class Topology {
   private build(): void {
     for (const host of ['lb', ...HOSTS] as const) {
       succeedSync(['ip', 'netns', 'add', this.ns(host)]);
-      const set = 'for v in all default; do echo 1 >/proc/sys/net/ipv6/conf/$v/disable_ipv6; done 2>/dev/null; true';
+      const set =
+        'for v in all default; do echo 1 >/proc/sys/net/ipv6/conf/$v/disable_ipv6; done 2>/dev/null; true';
       succeedSync(this.in(host, ['sh', '-c', set]));
       this.ip(host, ['link set lo up']);
     }
     const noFilter = 'for f in /proc/sys/net/bridge/bridge-nf-call-*; do echo 0 >$f; done 2>/dev/null; true';
     succeedSync(this.in('lb', ['sh', '-c', noFilter]));
-    this.ip('lb', ['link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0', 'link set br0 up']);
+    this.ip('lb', [
+      'link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0',
+      'link set br0 up',
+    ]);
     for (const host of HOSTS) {
       this.ip('lb', [
         `link add sw${host} type veth peer name eth0 netns ${this.ns(host)}`,
@@ -170,6 +174,22 @@ export class Topology {
 
   /** Without this, kernel peers put partial checksums and oversized segments on a veth. */
   private offloadsOff(host: Host, name: string): void {
-    succeedSync(this.in(host, ['ethtool', '-K', name, 'rx', 'off', 'tx', 'off', 'tso', 'off', 'gso', 'off', 'gro', 'off']));
+    succeedSync(
+      this.in(host, [
+        'ethtool',
+        '-K',
+        name,
+        'rx',
+        'off',
+        'tx',
+        'off',
+        'tso',
+        'off',
+        'gso',
+        'off',
+        'gro',
+        'off',
+      ]),
+    );
   }
 }

@@ -36,6 +36,8 @@ export async function startNginx(t: Topology, host: 'rs1' | 'rs2', root: string)
   const file = join(dir, 'nginx.conf');
   writeFileSync(file, config(host, dir, root));
   const server = t.keep(host, ['nginx', '-p', dir, '-e', join(dir, 'error.log'), '-c', file]);
-  await until(`nginx of ${host} answers`, () => succeed(t.in(host, ['curl', '-sf', `http://${ADDRESS[host]}/`])));
+  await until(`nginx of ${host} answers`, () =>
+    succeed(t.in(host, ['curl', '-sf', `http://${ADDRESS[host]}/`])),
+  );
   return server;
 }
