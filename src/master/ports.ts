@@ -2,7 +2,7 @@
  * Ports: attaches what the configuration names, configures every port that the plan uses, and keeps the facts that
  * listings need. All native calls about devices are here.
  */
-import type { Config, Facts, Plan, PlannedDevice } from '../config/types.js';
+import type { Config, Facts, Plan, PlannedDevice, RssType } from '../config/types.js';
 import { DpvsError } from '../core/errors.js';
 import type { Native, PortInfo } from '../core/native.js';
 import type { DeviceSpec, LinkSet } from '../netif/device.js';
@@ -10,6 +10,16 @@ import type { Log } from './log.js';
 
 const RX_OFFLOADS = ['IPV4_CKSUM', 'TCP_CKSUM', 'UDP_CKSUM'];
 const TX_OFFLOADS = ['MBUF_FAST_FREE'];
+/** Words of dpvs.conf as DPDK names them (RTE_ETH_RSS_*). */
+const RSS_NAMES: Readonly<Record<RssType, string>> = {
+  ip: 'IP',
+  tcp: 'TCP',
+  udp: 'UDP',
+  sctp: 'SCTP',
+  ether: 'ETH',
+  port: 'PORT',
+  tunnel: 'TUNNEL',
+};
 
 /** True when some port can only come from the PCI bus, or none is named. */
 export const needsPci = (config: Config): boolean =>
@@ -86,7 +96,7 @@ export class Ports {
         rxDesc: d.rx.descriptors,
         txDesc: d.tx.descriptors,
         mtu: d.mtu,
-        rss: d.rx.queues > 1 ? d.rx.rss : [],
+        rss: d.rx.queues > 1 ? d.rx.rss.map((t) => RSS_NAMES[t]) : [],
         rxOffloads: RX_OFFLOADS,
         txOffloads: d.tx.mbufFastFree ? TX_OFFLOADS : [],
       });
