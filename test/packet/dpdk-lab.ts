@@ -70,7 +70,7 @@ export class DpdkLcore {
   }
 
   poll(id: number, budget: number): number {
-    this.clock[0] = this.nowMs;
+    this.setClock();
     return native.poll(id, budget);
   }
   flush(id: number): number {
@@ -95,6 +95,10 @@ export class DpdkLcore {
   /** Packets out of the pool, but for the blank ones that wait to be allocated. */
   get inUse(): number {
     return native.mempoolStats().inUse - this.head[LCORE_BLOCK.at.allocCount >>> 2]!;
+  }
+
+  protected setClock(): void {
+    this.clock[0] = this.nowMs;
   }
 
   /** Takes the lcore and all ports down. @throws Error when a packet has not come back to the pool */

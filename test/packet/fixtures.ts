@@ -611,7 +611,7 @@ const tooBig = fromServer({ flags: 'A', seq: 9001, ack: 1001, df: true, data: ra
 
 const damage = { flags: 'A', seq: 1001, ack: 9001, data: ramp(10) };
 /** A byte of the data changes on the way to us. */
-const damaged = (frame: Uint8Array): Uint8Array => frame.with(-1, 0xff);
+const damaged = (frame: Uint8Array): Uint8Array => frame.with(frame.length - 1, 0xff);
 
 const TCP: Fixture[] = [
   {
