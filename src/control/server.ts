@@ -2,8 +2,9 @@
  * The control socket: JSON-RPC 2.0, one message a line, over a Unix stream socket of mode 0660. Many clients at
  * once; a message is at most MAX_MESSAGE_BYTES; requests of one connection are answered in order.
  */
+import { once } from 'node:events';
 import { chmodSync, existsSync, unlinkSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import {
   createJSONRPCErrorResponse,
   createJSONRPCSuccessResponse,
@@ -33,6 +34,19 @@ export interface ControlServerOptions {
 /** Requests of one connection that may wait for their answers. */
 const MAX_WAITING = 64;
 
+/** @throws DpvsError BUSY when somebody answers on the socket */
+export async function refuseServed(path: string): Promise<void> {
+  const probe = createConnection(path);
+  const served = await once(probe, 'connect').then(
+    () => true,
+    () => false,
+  );
+  probe.destroy();
+  if (served) {
+    throw new DpvsError('BUSY', `another dpvs serves ${path}`, 'stop it, or use -p, -x and -c for another');
+  }
+}
+
 export class ControlServer {
   private readonly clients = new Set<Socket>();
 
@@ -41,9 +55,11 @@ export class ControlServer {
     private readonly o: ControlServerOptions,
   ) {}
 
-  /** Listens; a socket file that nobody serves any more is replaced. */
+  /** Listens; a socket file that nobody serves any more is replaced. @throws DpvsError BUSY, SYSCALL */
   static async listen(o: ControlServerOptions): Promise<ControlServer> {
-    const server = createServer();
+    await refuseServed(o.path);
+    // Half-open: a script may close its side behind the request and then read the answer.
+    const server = createServer({ allowHalfOpen: true });
     const self = new ControlServer(server, o);
     server.maxConnections = o.maxClients ?? 256;
     server.on('connection', (socket) => self.serve(socket));
@@ -84,8 +100,16 @@ export class ControlServer {
     const peer = this.peerOf(socket);
     let tail: Promise<void> = Promise.resolve();
     let waiting = 0;
-    const send = (response: JSONRPCResponse): void => {
-      if (socket.writable) socket.write(encodeMessage(response, MAX_REPLY_BYTES));
+    const send = async (response: JSONRPCResponse): Promise<void> => {
+      if (!socket.writable || socket.write(encode(response))) return;
+      // A client that doesn't read has to wait: its answers must not pile up here.
+      await new Promise<void>((resolve) => {
+        const go = (): void => {
+          socket.off('drain', go).off('close', go);
+          resolve();
+        };
+        socket.on('drain', go).on('close', go);
+      });
     };
     const reader = new FrameReader({
       message: (m) => {
@@ -93,19 +117,22 @@ export class ControlServer {
         if (++waiting >= MAX_WAITING) socket.pause();
         tail = tail.then(async () => {
           const response = await this.answer(m, peer);
-          if (response !== undefined) send(response);
+          if (response !== undefined) await send(response);
           if (--waiting < MAX_WAITING) socket.resume();
         });
       },
       error: (e) => {
-        tail = tail.then(() => {
-          send(createJSONRPCErrorResponse(null, JSONRPCErrorCode.ParseError, e.message));
-          if (e.kind !== 'not-json') socket.end();
+        tail = tail.then(async () => {
+          await send(createJSONRPCErrorResponse(null, JSONRPCErrorCode.ParseError, e.message));
+          if (e.kind !== 'not-json') socket.destroySoon();
         });
       },
     });
     socket.on('data', (chunk: Buffer) => reader.push(chunk));
-    socket.on('end', () => reader.end());
+    socket.on('end', () => {
+      reader.end();
+      tail = tail.then(() => socket.destroySoon());
+    });
   }
 
   private peerOf(socket: Socket): Peer {
@@ -134,5 +161,19 @@ export class ControlServer {
         'internal error, see the log of dpvs',
       );
     }
+  }
+}
+
+/** The line of a response; one over the limit becomes an error that says so. */
+function encode(response: JSONRPCResponse): string {
+  try {
+    return encodeMessage(response, MAX_REPLY_BYTES);
+  } catch (e) {
+    const error = new DpvsError(
+      'NOROOM',
+      (e as Error).message,
+      'ask for a part: one service, one device, a page',
+    );
+    return encodeMessage(createJSONRPCErrorResponse(response.id, error.errno, error.message, error.toData()));
   }
 }

@@ -3,7 +3,7 @@
  * half-way, so that no file, page or device is left behind.
  */
 import { existsSync, unlinkSync } from 'node:fs';
-import { ControlServer } from '../control/server.js';
+import { ControlServer, refuseServed } from '../control/server.js';
 import { ConfigError, loadConfig } from '../config/config.js';
 import { formatDiagnostic } from '../config/diagnostics.js';
 import { resolve } from '../config/resolve.js';
@@ -122,6 +122,8 @@ async function boot(
   const statsFile = `${ipcFile}.stats`;
   writePidFile(pidFile);
   undo.push(() => removePidFile(pidFile));
+  // Before anything is made: the other one's statistics file stands beside the socket.
+  await refuseServed(ipcFile);
 
   const native = loadNative();
   const { pktpoolSize } = config.netif;

@@ -3,7 +3,7 @@ import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { MAX_MESSAGE_BYTES } from '../../../src/control/framing.js';
+import { MAX_MESSAGE_BYTES, MAX_REPLY_BYTES } from '../../../src/control/framing.js';
 import { ControlServer } from '../../../src/control/server.js';
 import { DpvsError } from '../../../src/core/errors.js';
 
@@ -12,8 +12,11 @@ let path: string;
 let server: ControlServer;
 let internal: unknown[];
 
+let bigAnswers = 0;
 const handle = async (method: string, params: unknown): Promise<unknown> => {
   if (method === 'echo') return params;
+  if (method === 'later') return new Promise((resolve) => setImmediate(() => setImmediate(resolve, params)));
+  if (method === 'big') return (bigAnswers++, 'x'.repeat(params as number));
   if (method === 'refuse') throw new DpvsError('EXIST', 'there already', 'look');
   throw new Error('a bug');
 };
@@ -22,6 +25,7 @@ beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'dpvs-server-'));
   path = join(dir, 'ipc');
   internal = [];
+  bigAnswers = 0;
   server = await ControlServer.listen({
     path,
     handle,
@@ -139,4 +143,49 @@ test('a folder that does not exist is an error that names it', async () => {
       onError: () => undefined,
     }),
   ).rejects.toThrow(join(dir, 'no', 'ipc'));
+});
+
+test('a client that has said all it wants (half-closed) still gets its answers', async () => {
+  const socket = createConnection({ path, allowHalfOpen: true });
+  socket.end(request(1, 'later', 'a') + request(2, 'echo', 'b'));
+  let text = '';
+  for await (const d of socket) text += String(d);
+  const answers = text.split('\n').filter(Boolean);
+  expect(answers.map((l) => (JSON.parse(l) as Answer).result)).toEqual(['a', 'b']);
+});
+
+test('answers are not piled up for a client that does not read', async () => {
+  const n = 50;
+  const slow = createConnection(path);
+  slow.pause();
+  slow.write(Array.from({ length: n }, (_, i) => request(i, 'big', 1 << 20)).join(''));
+  for (let i = 0; i < 50; i++) await talk(request(i, 'later', i), 1);
+  expect(bigAnswers).toBeGreaterThan(0);
+  expect(bigAnswers).toBeLessThan(10);
+  let bytes = 0;
+  for await (const d of slow) {
+    bytes += (d as Buffer).length;
+    if (bytes > n << 20) break;
+  }
+  expect(bigAnswers).toBe(n);
+});
+
+test('an answer over the limit is an error, and the connection goes on', async () => {
+  const answers = await talk(request(1, 'big', MAX_REPLY_BYTES) + request(2, 'echo', 'still here'), 2);
+  expect(answers[0]?.error?.message).toContain(String(MAX_REPLY_BYTES));
+  expect(answers[1]).toMatchObject({ id: 2, result: 'still here' });
+});
+
+test('a socket that another daemon serves is left to it', async () => {
+  const again = ControlServer.listen({
+    path,
+    handle,
+    credentials: () => ({ pid: 1, uid: 0, gid: 0 }),
+    onError: () => undefined,
+  });
+  await expect(again).rejects.toMatchObject({
+    code: 'BUSY',
+    message: expect.stringContaining(path) as string,
+  });
+  expect(await talk(request(1, 'echo', 1), 1)).toMatchObject([{ result: 1 }]);
 });
