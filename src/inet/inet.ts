@@ -24,6 +24,8 @@ export interface InetConfig {
   neighTimeoutMs: number;
   /** Packets that may wait for one neighbour. */
   unresQueueLength: number;
+  /** Packets that may wait for all neighbours together. */
+  unresTotalLength: number;
 }
 
 export interface InetOptions {
@@ -56,6 +58,7 @@ export class InetStack implements Inet {
       generation: routes.generation,
       reachableMs: config.neighTimeoutMs,
       queueLimit: config.unresQueueLength,
+      totalLimit: config.unresTotalLength,
       sourceFor: (ifindex, addr) => routes.sourceFor(ifindex, 0, addr),
       unreachable: (p) => this.ipv4.icmp.error(p, DEST_UNREACH, HOST_UNREACH, 0),
     });

@@ -56,6 +56,8 @@ export interface NeighOptions {
   reachableMs: number;
   /** Packets that may wait for one neighbour. */
   queueLimit: number;
+  /** Packets that may wait for all neighbours together: or whoever makes us ask for many addresses takes every buffer. */
+  totalLimit: number;
   /** Address to ask from, 0 = none. */
   sourceFor: (ifindex: number, addr: number) => number;
   /** A packet that was received and could not be delivered; it stays with the caller. */
@@ -101,6 +103,7 @@ export class NeighTable {
   private readonly toldAt = new Float64Array(ADJ_CAP);
   private readonly free = new Uint32Array(ADJ_CAP);
   private freeCount = 0;
+  private totalWaiting = 0;
   /** Indices from here on were never used. */
   private top = 1;
   private started = false;
@@ -160,11 +163,9 @@ export class NeighTable {
       this.packets.drop(p, DROP.NEIGH_UNRESOLVED);
       return;
     }
-    if (this.waiting[i]! >= this.o.queueLimit) {
+    if (this.waiting[i]! >= this.o.queueLimit || this.totalWaiting >= this.o.totalLimit)
       this.packets.drop(p, DROP.NEIGH_QUEUE_FULL);
-      return;
-    }
-    this.enqueue(p, i);
+    else this.enqueue(p, i);
     if (state === NONE) this.ask(i);
   }
 
@@ -222,8 +223,14 @@ export class NeighTable {
   }
 
   list(): NeighLine[] {
+    return this.page(0, Infinity).lines;
+  }
+
+  /** Up to `limit` lines from `from` on (0 = the beginning); `next` is where to go on, 0 = that was all. */
+  page(from: number, limit: number): { lines: NeighLine[]; next: number } {
     const lines: NeighLine[] = [];
-    for (let i = 1; i < this.top; i++) {
+    let i = Math.max(from, 1);
+    for (; i < this.top && lines.length < limit; i++) {
       if (this.state[i] === FREE) continue;
       const resolved = (this.adj16[this.at16(i) + FLAGS]! & ADJ_F_RESOLVED) !== 0;
       lines.push({
@@ -234,7 +241,7 @@ export class NeighTable {
         static: this.fixed[i] === 1,
       });
     }
-    return lines;
+    return { lines, next: i < this.top ? i : 0 };
   }
 
   // ----- states
@@ -341,6 +348,7 @@ export class NeighTable {
     this.enter(i, REACHABLE, this.o.reachableMs);
     let p = this.head[i]!;
     this.head[i] = NO_PACKET;
+    this.totalWaiting -= this.waiting[i]!;
     this.waiting[i] = 0;
     while (p !== NO_PACKET) {
       const next = this.packets.next(p);
@@ -389,11 +397,13 @@ export class NeighTable {
     else this.packets.setNext(this.tail[i]!, p);
     this.tail[i] = p;
     this.waiting[i]! += 1;
+    this.totalWaiting += 1;
   }
 
   private dropWaiting(i: number): void {
     let p = this.head[i]!;
     this.head[i] = NO_PACKET;
+    this.totalWaiting -= this.waiting[i]!;
     this.waiting[i] = 0;
     while (p !== NO_PACKET) {
       const next = this.packets.next(p);

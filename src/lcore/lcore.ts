@@ -17,7 +17,7 @@ import { Ipvs } from '../ipvs/ipvs.js';
 import { Netif } from '../netif/netif.js';
 import { formatIpv4 } from '../wire/ipv4.js';
 import { Idle } from './idle.js';
-import { MASTER, Mesh, type NeighLearnt, type ToLcore, type ToMaster } from './mesh.js';
+import { MASTER, Mesh, type NeighLearnt, type Page, type ToLcore, type ToMaster } from './mesh.js';
 import { Replica } from './replica.js';
 import type { LcoreTask } from './task.js';
 
@@ -25,6 +25,10 @@ import type { LcoreTask } from './task.js';
 const BUDGET = 256;
 /** Busy polls between two looks at the message rings (an idle lcore looks each time). */
 const MESSAGE_INTERVAL = 16;
+/** Messages taken from one ring at a look, so that a peer that learns much cannot keep us from packets. */
+const MESSAGES = 64;
+/** Lines in one part of a list. */
+const PAGE = 1000;
 
 export class Lcore {
   private readonly id: number;
@@ -131,7 +135,7 @@ export class Lcore {
       n++;
     }
     for (const ring of this.fromPeers) {
-      while (!ring.isEmpty) {
+      for (let i = 0; i < MESSAGES && !ring.isEmpty; i++) {
         const m = ring.receiveJson<NeighLearnt>()!;
         this.inet.neigh.learn(m.ifindex, m.addr, m.mac);
         n++;
@@ -149,7 +153,7 @@ export class Lcore {
         this.tell({
           t: 'reply',
           seq: m.seq,
-          result: m.name === 'neigh' ? this.neighbours() : this.ipvs.laddrUse(),
+          page: m.name === 'neigh' ? this.neighbours(m.from) : this.sapools(m.from),
         });
         break;
       case 'throw':
@@ -167,8 +171,14 @@ export class Lcore {
     }
   }
 
-  private neighbours(): unknown {
-    return this.inet.neigh.list().map((e) => ({ ...e, core: this.id }));
+  private neighbours(from: number): Page {
+    const { lines, next } = this.inet.neigh.page(from, PAGE);
+    return { lines: lines.map((e) => ({ ...e, core: this.id })), next };
+  }
+
+  private sapools(from: number): Page {
+    const all = this.ipvs.laddrUse();
+    return { lines: all.slice(from, from + PAGE), next: from + PAGE < all.length ? from + PAGE : 0 };
   }
 
   /** An lcore that sleeps is woken for the packets that it has just been given. */

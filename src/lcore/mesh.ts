@@ -13,14 +13,14 @@ export const MASTER = 0;
 /** What the master tells an lcore. */
 export type ToLcore =
   | { t: 'command'; seq: number; command: Command }
-  | { t: 'query'; seq: number; name: LcoreQuery; params?: unknown }
+  | { t: 'query'; seq: number; name: LcoreQuery; from: number }
   | { t: 'throw' };
 
 /** What an lcore tells the master. */
 export type ToMaster =
   | { t: 'ready' }
   | { t: 'ack'; seq: number; error?: ErrorData }
-  | { t: 'reply'; seq: number; result: unknown }
+  | { t: 'reply'; seq: number; page: Page }
   | { t: 'log'; level: 'debug' | 'info' | 'warn' | 'error'; msg: string; fields?: Record<string, unknown> };
 
 /** What an lcore tells another. */
@@ -31,8 +31,15 @@ export interface NeighLearnt {
   mac: string;
 }
 
-/** State that only the lcore itself has. */
+/** Lists that only the lcore itself has. */
 export type LcoreQuery = 'neigh' | 'sapool';
+
+/** A part of a list, small enough for a ring: lists may be as long as the neighbour table. */
+export interface Page {
+  lines: readonly unknown[];
+  /** Where the next part begins, 0 = that was the last. */
+  next: number;
+}
 
 const MASTER_RING = 1 << 20;
 const PEER_RING = 1 << 16;

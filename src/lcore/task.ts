@@ -8,6 +8,7 @@ export interface StackConfig {
   defaultTtl: number;
   neighTimeoutMs: number;
   unresQueueLength: number;
+  unresTotalLength: number;
   poolHashSize: number;
   xmitTtl: boolean;
   connInitTimeoutMs: number;

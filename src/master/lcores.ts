@@ -10,7 +10,7 @@ import { DpvsError } from '../core/errors.js';
 import { LCORE_BLOCK, LCORE_STATS } from '../core/layout.js';
 import type { Native } from '../core/native.js';
 import type { Ring } from '../core/ring.js';
-import { MASTER, type LcoreQuery, type Mesh, type ToLcore, type ToMaster } from '../lcore/mesh.js';
+import { MASTER, type LcoreQuery, type Mesh, type Page, type ToLcore, type ToMaster } from '../lcore/mesh.js';
 import type { LcoreTask } from '../lcore/task.js';
 import type { Log } from './log.js';
 
@@ -23,6 +23,8 @@ const REPLACE_MS = 10_000;
 const BACKOFF_MS = [0, 100, 500, 2000, 5000];
 const HEALTHY_MS = 10_000;
 const QUERY_MS = 1000;
+/** Between attempts to take back what a dead lcore holds. */
+const RECLAIM_MS = 1000;
 
 interface Member {
   readonly task: Omit<LcoreTask, 'snapshot' | 'rebuild'>;
@@ -31,11 +33,13 @@ interface Member {
   readonly block: Uint32Array;
   readonly stats: Float64Array;
   state: LcoreState;
+  /** A worker runs it or is about to. Else nothing is posted: what it missed is in the snapshot that it starts from. */
+  hosted: boolean;
   /** What did not fit into the ring, in order. */
   backlog: ToLcore[];
   /** Commands posted and not yet acknowledged. */
   unacked: Map<number, (error?: DpvsError) => void>;
-  queries: Map<number, (result: unknown) => void>;
+  queries: Map<number, (page: Page | undefined) => void>;
   ready: () => void;
   abort: AbortController;
   lastBeat: number;
@@ -71,6 +75,8 @@ export class Lcores {
       recordTiming: false,
       resourceLimits: { maxOldGenerationSizeMb: 1024 },
     });
+    // A worker that dies without a task: the next task gets a new one.
+    this.pool.on('error', (e) => o.log.error({ err: e }, 'worker thread'));
     for (const task of o.tasks) {
       this.members.set(task.id, {
         task,
@@ -79,6 +85,7 @@ export class Lcores {
         block: new Uint32Array(task.block, 0, LCORE_BLOCK.at.exc >>> 2),
         stats: new Float64Array(task.stats.buffer, task.stats.offset, LCORE_STATS.size >>> 3),
         state: 'starting',
+        hosted: false,
         backlog: [],
         unacked: new Map(),
         queries: new Map(),
@@ -122,6 +129,10 @@ export class Lcores {
     await Promise.all(
       [...this.members.values()].map(async (m) => {
         const error = await new Promise<DpvsError | undefined>((resolve) => {
+          if (!m.hosted) {
+            resolve(undefined);
+            return;
+          }
           const seq = ++this.seq;
           m.unacked.set(seq, resolve);
           this.post(m, { t: 'command', seq, command });
@@ -138,20 +149,32 @@ export class Lcores {
     );
   }
 
-  /** Asks one lcore for state that only it has; undefined when it does not answer in time. */
-  async query(id: number, name: LcoreQuery, params?: unknown): Promise<unknown> {
+  /** Asks one lcore for a list that only it has; undefined when it does not answer in time. */
+  async query(id: number, name: LcoreQuery): Promise<unknown[] | undefined> {
     const m = this.member(id);
+    const all: unknown[] = [];
+    for (let from = 0; ;) {
+      const page = await this.queryPage(m, name, from);
+      if (page === undefined) return undefined;
+      for (const line of page.lines) all.push(line);
+      if (page.next === 0) return all;
+      from = page.next;
+    }
+  }
+
+  private async queryPage(m: Member, name: LcoreQuery, from: number): Promise<Page | undefined> {
+    if (!m.hosted) return undefined;
     const seq = ++this.seq;
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
         m.queries.delete(seq);
         resolve(undefined);
       }, QUERY_MS);
-      m.queries.set(seq, (result) => {
+      m.queries.set(seq, (page) => {
         clearTimeout(timer);
-        resolve(result);
+        resolve(page);
       });
-      this.post(m, { t: 'query', seq, name, params });
+      this.post(m, { t: 'query', seq, name, from });
     });
   }
 
@@ -167,6 +190,8 @@ export class Lcores {
     for (const m of this.members.values()) {
       Atomics.store(new Int32Array(m.task.block), LCORE_BLOCK.at.stop >>> 2, 1);
       this.o.mesh.wake(m.task.id);
+      // It waits for its next life, which will not come.
+      if (!m.hosted) m.abort.abort();
     }
     const forced = setTimeout(() => this.members.forEach((m) => m.abort.abort()), 3000);
     await Promise.all(this.hosts);
@@ -188,6 +213,7 @@ export class Lcores {
       const startedAt = Date.now();
       m.abort = new AbortController();
       m.lastBeatAt = startedAt;
+      m.hosted = true;
       let why = 'its task ended';
       try {
         await this.pool.run(
@@ -201,20 +227,36 @@ export class Lcores {
       }
       if (this.stopping) break;
       m.state = 'restarting';
+      m.hosted = false;
+      m.abort = new AbortController();
       failures = Date.now() - startedAt > HEALTHY_MS ? 0 : failures + 1;
       this.o.log.error({ lcore: id, why, failures }, 'lcore died, restarting it');
-      this.bury(m);
-      const pause = BACKOFF_MS[Math.min(failures, BACKOFF_MS.length) - 1] ?? 0;
-      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+      this.settle(m);
+      while (!this.bury(m) && !this.stopping) await pauseFor(RECLAIM_MS, m.abort.signal);
+      await pauseFor(BACKOFF_MS[Math.min(failures, BACKOFF_MS.length) - 1] ?? 0, m.abort.signal);
     }
   }
 
-  /** Accounts for what a dead lcore held, and answers for it: the next incarnation starts from a snapshot. */
-  private bury(m: Member): void {
-    const freed = this.o.native.lcoreReclaim(m.task.id);
+  /**
+   * Takes back what a dead lcore held, and accounts for it.
+   * @returns false when its thread is still inside the driver
+   */
+  private bury(m: Member): boolean {
+    let freed: number;
+    try {
+      freed = this.o.native.lcoreReclaim(m.task.id);
+    } catch (e) {
+      this.o.log.error({ lcore: m.task.id, err: (e as Error).message }, 'lcore cannot be replaced yet');
+      return false;
+    }
     m.stats[(LCORE_STATS.at.drops >>> 3) + DROP.LCORE_RESTART]! += freed;
     m.stats[LCORE_STATS.at.held >>> 3] = 0;
     m.stats[LCORE_STATS.at.restarts >>> 3]! += 1;
+    return true;
+  }
+
+  /** Answers for a dead lcore: its next life starts from a snapshot. */
+  private settle(m: Member): void {
     // Nobody reads or writes it now: whatever the dead lcore left half-read is gone.
     m.to.reset();
     m.backlog = [];
@@ -225,6 +267,7 @@ export class Lcores {
   }
 
   private post(m: Member, message: ToLcore): void {
+    if (!m.hosted) return;
     if (m.backlog.length > 0 || !m.to.sendJson(message)) {
       m.backlog.push(message);
       if (m.backlog.length === 1) setTimeout(() => this.drainBacklog(m), 2);
@@ -271,7 +314,7 @@ export class Lcores {
       case 'reply': {
         const done = m.queries.get(message.seq);
         m.queries.delete(message.seq);
-        done?.(message.result);
+        done?.(message.page);
         break;
       }
       case 'log':
@@ -299,4 +342,16 @@ export class Lcores {
       }
     }
   }
+}
+
+/** Resolves after `ms`, or when aborted; at once for 0. */
+async function pauseFor(ms: number, signal: AbortSignal): Promise<void> {
+  if (ms === 0 || signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }

@@ -42,11 +42,13 @@ const REDIRECT_RING = 2048;
 const seconds = (t: object): Record<string, number> =>
   Object.fromEntries(Object.entries(t).map(([k, v]) => [k, (v as number) * 1000]));
 
-const stackConfig = (c: Config): StackConfig => ({
+const stackConfig = (c: Config, lcores: number): StackConfig => ({
   forwarding: c.ipv4.forwarding,
   defaultTtl: c.ipv4.defaultTtl,
   neighTimeoutMs: c.neigh.timeoutS * 1000,
   unresQueueLength: c.neigh.unresQueueLength,
+  // An eighth of the buffers, however many addresses don't answer.
+  unresTotalLength: Math.ceil(c.netif.pktpoolSize / 8 / lcores),
   poolHashSize: c.saPool.poolHashSize,
   xmitTtl: c.ipvs.conn.xmitTtl,
   connInitTimeoutMs: c.ipvs.conn.initTimeoutS * 1000,
@@ -192,7 +194,7 @@ async function boot(
       conns,
       adjacencies,
       devices,
-      config: stackConfig(config),
+      config: stackConfig(config, n),
     };
   });
 

@@ -118,6 +118,7 @@ export class Lab<N extends LabNative = FakeNative> {
         defaultTtl: 64,
         neighTimeoutMs: 60_000,
         unresQueueLength: 128,
+        unresTotalLength: 4096,
         ...o.config,
       },
     });

@@ -125,6 +125,33 @@ describe('a neighbour that is not resolved', () => {
     lab.expectBalanced();
   });
 
+  it('shares a limit with all others, and is asked also when its packets cannot wait', () => {
+    const lab = router({ unresTotalLength: 10 });
+    const to = (host: number, n: number): Uint8Array =>
+      udp({ src: `${CLIENT}:1`, dst: `10.0.0.${host}:2`, id: n, smac: CLIENT_MAC, dmac: macOf(1) });
+    // Somebody sends to addresses that nobody has.
+    for (let host = 100; host < 120; host++) lab.inject(1, to(host, host));
+    lab.run();
+    expect([lab.counter('held'), lab.drops()]).toEqual([10, { NEIGH_QUEUE_FULL: 10 }]);
+    lab.take(0);
+    lab.inject(1, datagram(1));
+    lab.run();
+    expect(lab.take(0)).toEqual([ask]);
+    lab.inject(0, reply());
+    lab.inject(1, datagram(2));
+    lab.run();
+    expect(lab.take(0)).toEqual([forwarded(2)]);
+    lab.expectBalanced();
+    // What waited is gone when nobody answered, and others may wait again.
+    lab.advance(4000);
+    lab.run();
+    expect(lab.counter('held')).toBe(0);
+    lab.inject(1, to(130, 1));
+    lab.run();
+    expect(lab.counter('held')).toBe(1);
+    lab.expectBalanced();
+  });
+
   it('drops what waits for it when it is deleted', () => {
     const lab = router();
     lab.inject(1, datagram(1));
@@ -339,5 +366,26 @@ describe('an adjacency index', () => {
     lab.advance(2100);
     expect(lab.inet.adjacency(1, 0x0a000009)).not.toBe(0);
     expect(lab.inet.neigh.list()).toHaveLength(1);
+  });
+});
+
+describe('the table', () => {
+  it('is listed in parts that together are the whole', () => {
+    const lab = router();
+    for (let i = 0; i < 25; i++)
+      lab.command('neigh.add', { dev: 'dpdk0', addr: `10.0.0.${i + 50}`, lladdr: HOST_MAC });
+    lab.run();
+    const { neigh } = lab.inet;
+    const parts: number[] = [];
+    const lines: unknown[] = [];
+    let from = 0;
+    do {
+      const part = neigh.page(from, 10);
+      parts.push(part.lines.length);
+      lines.push(...part.lines);
+      from = part.next;
+    } while (from !== 0);
+    expect(parts).toEqual([10, 10, 6]);
+    expect(lines).toEqual(neigh.list());
   });
 });
