@@ -45,6 +45,11 @@ export interface Fixture extends SceneOptions {
   /** Connection records; one less than this can be used. */
   conns?: number;
   steps: readonly Step[];
+  /**
+   * A known defect: what the table says is right, what the stack does is not. The row must fail, so whoever repairs the
+   * defect is told to remove this line (and the one in mutated.test.ts).
+   */
+  defect?: string;
   /** Every drop, by name. */
   drops?: Partial<Record<DropName, number>>;
   /** Packets that still wait at the end, connections that are still there. */
@@ -308,6 +313,12 @@ const ICMP: Fixture[] = [
         reply({ ident: 0xffff, seq: 0xfffe, tos: 0x10 }),
       ),
     ],
+  },
+  {
+    what: 'ICMP: the reply to a ping of nothing but zeros has the checksum 0xffff',
+    setup: HOST,
+    defect: 'src/inet/icmp.ts echo(): the incremental update (RFC 1624 section 3) gives 0 where all is zero',
+    steps: [step(request({ ident: 0, seq: 0, data: '' }), reply({ ident: 0, seq: 0, data: '' }))],
   },
   {
     what: 'ICMP: replies and unknown types are ignored',
@@ -690,6 +701,14 @@ const TCP: Fixture[] = [
       ]),
     ],
     drops: { L4_BAD_HEADER: 2 },
+  },
+  {
+    what: 'Full-NAT TCP: a datagram whose time to live is 0 is destroyed (RFC 791 section 3.2)',
+    setup: fullnat('tcp'),
+    defect: 'src/ipvs/xmit/nexthop.ts: without xmitTtl it is handed on with TTL 0',
+    steps: [...handshake, step(fromClient({ flags: 'A', seq: 1001, ack: 9001, ttl: 0 }))],
+    drops: { IP_TTL: 1 },
+    open: 1,
   },
   {
     what: 'Full-NAT TCP: a fragment for a service is not passed on',
