@@ -124,6 +124,10 @@ export class Ipvs {
       packets.drop(p, DROP.L4_BAD_HEADER);
       return STOLEN;
     }
+    if ((ref & 1) === DIR_IN && this.isReopened(ref >>> 1, proto, l4)) {
+      this.expire(ref >>> 1);
+      return this.unknown(p, proto, l3, l4);
+    }
     this.forward(p, ref >>> 1, ref & 1, proto, l3, l4);
     return STOLEN;
   };
@@ -232,6 +236,17 @@ export class Ipvs {
       if (c !== 0) this.forward(p, c, DIR_IN, proto, l3, l4);
     }
     return STOLEN;
+  }
+
+  /**
+   * True for a client that opens a new connection over a closing one whose real server takes no new ones: it is scheduled
+   * afresh. (With its real server in service the record is reused, as the state table says.)
+   */
+  private isReopened(c: number, proto: Proto, l4: number): boolean {
+    const r = this.table.records;
+    if (proto.states[r.state(c)]!.closing === undefined || !proto.opens(this.packets.bytes, l4)) return false;
+    const dest = this.services.destAt(r.dest(c));
+    return dest === undefined || dest.removed || dest.weight === 0;
   }
 
   /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */

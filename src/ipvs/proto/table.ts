@@ -26,6 +26,8 @@ export interface StateInfo {
   readonly timeout: number;
   /** Counted in ActiveConn (all other states in InActConn). */
   readonly active?: true;
+  /** Over but for stray packets: a client that opens anew from the same port may get another real server. */
+  readonly closing?: true;
   /** The service's connection timeout replaces this state's timeout. */
   readonly connTimeout?: true;
 }

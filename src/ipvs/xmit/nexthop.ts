@@ -17,7 +17,8 @@ export function nextHop(x: XmitContext, p: number, dir: number): number {
   const { packets, records: r } = x;
   const b = packets.bytes;
   const l3 = packets.l3(p);
-  if (x.xmitTtl && ipv4.ttl(b, l3) <= 1) {
+  // Also a switch that does not count hops must not send on what has none left (RFC 791 section 3.2).
+  if (ipv4.ttl(b, l3) <= (x.xmitTtl ? 1 : 0)) {
     x.inet.icmpError(p, icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED, 0);
     packets.drop(p, DROP.IP_TTL);
     return 0;

@@ -51,6 +51,8 @@ describe('Full-NAT of TCP', () => {
     const off = new Rig();
     off.serve();
     expect(decode(off.fromClient(tcp({ src: CLIENT, dst: VIP, flags: 'S', ttl: 1 }))[0]!).ip!.ttl).toBe(1);
+    expect(off.fromClient(tcp({ src: CLIENT, dst: VIP, flags: 'S', ttl: 0 }))).toEqual([]);
+    expect(off.drops).toEqual({ IP_TTL: 1 });
 
     const on = new Rig({ config: { xmitTtl: true } });
     on.serve();

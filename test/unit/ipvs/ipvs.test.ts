@@ -423,6 +423,29 @@ describe('real servers that come and go', () => {
     expect(rig.drops).toEqual({ SVC_NO_DEST: 1 });
   });
 
+  it.each([
+    ['removed', (rig: Rig) => rig.services.apply('dest.del', { svc, dest: endpoint(RS) })],
+    ['at weight 0', (rig: Rig) => rig.services.apply('dest.edit', { svc, dest: endpoint(RS), weight: 0 })],
+  ])('get no client back that reuses the port of a closed connection once they are %s', (_, retire) => {
+    const rig = established();
+    rig.addDest(RS2);
+    rig.fromServer(server('FA'));
+    rig.fromClient(client('FA'));
+    retire(rig);
+    expect(to(rig.fromClient(client('S')))).toEqual(['3']);
+    expect(rig.fromServer(server('A'))).toEqual([]);
+    rig.advance(31_000);
+    expectEmpty(rig);
+  });
+
+  it('in service get a client back that reuses the port of a closed connection', () => {
+    const rig = established();
+    rig.addDest(RS2);
+    rig.fromServer(server('FA'));
+    rig.fromClient(client('FA'));
+    expect(to(rig.fromClient(client('S')))).toEqual(['2']);
+  });
+
   it('are chosen by weighted least connections from what this lcore counts', () => {
     const rig = new Rig();
     rig.serve('tcp', { dests: [], scheduler: 'wlc' });
