@@ -624,6 +624,8 @@ const damage = { flags: 'A', seq: 1001, ack: 9001, data: ramp(10) };
 /** A byte of the data changes on the way to us. */
 const damaged = (frame: Uint8Array): Uint8Array => frame.with(frame.length - 1, 0xff);
 
+const dead = fromClient({ flags: 'A', seq: 1001, ack: 9001, ttl: 0 });
+
 const TCP: Fixture[] = [
   {
     what: 'Full-NAT TCP: a whole connection, and what is left of it ends in time',
@@ -703,10 +705,9 @@ const TCP: Fixture[] = [
     drops: { L4_BAD_HEADER: 2 },
   },
   {
-    what: 'Full-NAT TCP: a datagram whose time to live is 0 is destroyed (RFC 791 section 3.2)',
+    what: 'Full-NAT TCP: a datagram whose time to live is 0 is destroyed (RFC 791 section 3.2) and reported',
     setup: fullnat('tcp'),
-    defect: 'src/ipvs/xmit/nexthop.ts: without xmitTtl it is handed on with TTL 0',
-    steps: [...handshake, step(fromClient({ flags: 'A', seq: 1001, ack: 9001, ttl: 0 }))],
+    steps: [...handshake, step(dead, error(dead, { type: TIME_EXCEEDED, code: 0 }))],
     drops: { IP_TTL: 1 },
     open: 1,
   },
