@@ -1,6 +1,6 @@
 /** What ports are asked of the native side. */
 import { describe, expect, it } from 'vitest';
-import type { Plan, PlannedDevice, RssType } from '../../../src/config/types.js';
+import type { PlannedDevice, RssType } from '../../../src/config/types.js';
 import type { Native, PortConfig } from '../../../src/core/native.js';
 import type { Log } from '../../../src/master/log.js';
 import { Ports } from '../../../src/master/ports.js';
@@ -29,7 +29,7 @@ function configured(queues: number, rss: RssType[]): PortConfig {
     rx: { queues, descriptors: 256, rss },
     tx: { queues, descriptors: 256, mbufFastFree: false },
   } as unknown as PlannedDevice;
-  new Ports(native, log, { devices: [device], lcores: [] } as unknown as Plan).start();
+  new Ports(native, log, { devices: [device], lcores: [] }).start();
   return seen!;
 }
 
