@@ -2,7 +2,7 @@
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BIN, configText, Daemon, filesFor, leftBehind, traces } from '../support/daemon.js';
+import { BIN, configText, Daemon, filesFor, nothingLeft, traces } from '../support/daemon.js';
 import { type Outcome, run, until } from '../support/process.js';
 import { PORT_IF, Topology } from '../support/topology.js';
 
@@ -37,7 +37,7 @@ describe('a bad configuration', () => {
     expect(code).toBe(1);
     expect(stderr + stdout).toContain(at('LOUD'));
     expect(stderr + stdout).toContain(at('tpc'));
-    expect(leftBehind(before)).toEqual([]);
+    await nothingLeft(before);
   });
 
   it('is reported the same way by --check, which starts nothing', async () => {
@@ -76,7 +76,7 @@ describe('a device that cannot be had', () => {
     const { code, signal, stderr, stdout } = await refused(conf);
     expect({ code, signal }).toEqual({ code: 1, signal: null });
     expect(stderr + stdout).toContain(devargs.split(',')[0]);
-    expect(leftBehind(before)).toEqual([]);
+    await nothingLeft(before);
     expect(t.interfaces('lb')).not.toContain(PORT_IF);
   });
 });
@@ -91,7 +91,7 @@ describe('the end', () => {
     expect({ code: outcome.code, signal: outcome.signal }).toEqual({ code: 0, signal: null });
     for (const file of [d.files.pid, d.files.ipc, statsFile]) expect(existsSync(file), file).toBe(false);
     expect(t.interfaces('lb')).not.toContain(PORT_IF);
-    expect(leftBehind(before)).toEqual([]);
+    await nothingLeft(before);
   });
 
   it('by SIGKILL does not keep the next daemon from starting', async () => {
@@ -101,7 +101,7 @@ describe('the end', () => {
     const second = await Daemon.start(t);
     expect(await second.ok('dpip', 'link', 'show')).toContain('1: dpdk0:');
     expect((await second.stop()).code).toBe(0);
-    expect(leftBehind(before)).toEqual([]);
+    await nothingLeft(before);
   });
 });
 
@@ -122,7 +122,7 @@ describe('without hugepages', () => {
     const d = await Daemon.start(t, { ealArgs: ['--no-huge'] });
     expect(await d.ok('dpip', 'link', 'show')).toMatch(/^1: dpdk0: socket 0 mtu 1500 rx-queue 1 tx-queue 1/);
     expect((await d.stop()).code).toBe(0);
-    expect(leftBehind(before)).toEqual([]);
+    await nothingLeft(before);
   });
 });
 

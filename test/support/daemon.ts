@@ -117,9 +117,16 @@ export function traces(): string[] {
   return [...hugepageFolders().flatMap(list), ...list('/dev/shm'), ...runtime];
 }
 
-/** What has appeared since `before`. */
-export const leftBehind = (before: readonly string[]): string[] =>
-  traces().filter((f) => !before.includes(f));
+/**
+ * Waits until nothing of what has appeared since `before` is there any more. What a daemon leaves stays; what a test run beside
+ * this one has at the moment goes.
+ */
+export async function nothingLeft(before: readonly string[]): Promise<void> {
+  const left = (): string[] => traces().filter((f) => !before.includes(f));
+  await until('nothing is left behind', () => left().length === 0, 10_000).catch((error: Error) => {
+    throw new Error(`${error.message}: ${left().join(' ')}`);
+  });
+}
 
 export class Daemon {
   private client: ControlClient | undefined;
