@@ -113,6 +113,8 @@ export class Icmp {
     const code = icmp.code(b, l4);
     icmp.setType(b, l4, icmp.ECHO_REPLY);
     icmp.setChecksum(b, l4, update16(icmp.checksum(b, l4), (icmp.ECHO_REQUEST << 8) | code, code));
+    // RFC 1624 section 3: of the two zeros the update gives the wrong one for a message of nothing but zeros.
+    if (icmp.checksum(b, l4) === 0) icmp.fillChecksum(b, l4, len);
     ipv4.emit(
       b,
       l3,
