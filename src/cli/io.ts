@@ -1,4 +1,5 @@
 /** Everything that a tool touches outside itself, so that tests can run it in their own process. */
+import type { Writable } from 'node:stream';
 import { connect, type ControlClient } from '../control/client.js';
 
 export interface Io {
@@ -16,17 +17,22 @@ export interface Io {
   tty: boolean;
 }
 
+/** Resolves when the stream takes more, or is closed. */
+export async function drained(stream: Writable): Promise<void> {
+  if (!stream.writableNeedDrain || stream.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      stream.off('drain', done).off('close', done);
+      resolve();
+    };
+    stream.on('drain', done).on('close', done);
+  });
+}
+
 export const processIo: Io = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
-  drain: async () => {
-    const { stdout } = process;
-    if (!stdout.writableNeedDrain || stdout.destroyed) return;
-    await new Promise<void>((done) => {
-      stdout.once('drain', done);
-      stdout.once('close', done);
-    });
-  },
+  drain: () => drained(process.stdout),
   stdin: async () => {
     const parts: Buffer[] = [];
     for await (const part of process.stdin) parts.push(part as Buffer);
