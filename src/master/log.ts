@@ -1,6 +1,7 @@
 /** The daemon's log: pino, JSON lines into a file or a pipe, readable lines on a terminal. */
 import pino from 'pino';
 import pretty from 'pino-pretty';
+import { DpvsError } from '../core/errors.js';
 
 export type Log = pino.Logger;
 
@@ -24,22 +25,42 @@ export interface LogOptions {
   format?: 'json' | 'pretty' | undefined;
 }
 
-/** Writes are synchronous: the last line before a crash is the one that matters. */
+/** What waits for a full disk at most, bytes; later lines are lost. */
+const MAX_WAITING = 1 << 20;
+
+/**
+ * Writes are synchronous: the last line before a crash is the one that matters. A write that fails (full disk) is tried
+ * again with the next line; it never ends the daemon.
+ * @throws DpvsError SYSCALL when the file cannot be opened
+ */
 export function createLog(o: LogOptions): Log {
   const level = LEVELS[o.level ?? 'INFO'] ?? 'info';
-  const destination = o.file ?? 2;
   const readable =
     o.format === undefined ? o.file === undefined && process.stderr.isTTY : o.format === 'pretty';
+  const destination = open(o.file);
+  destination.on('error', () => undefined);
   const stream = readable
-    ? pretty({
-        destination,
-        sync: true,
-        colorize: o.file === undefined,
-        ignore: 'pid,hostname',
-        append: true,
-      })
-    : pino.destination({ dest: destination, sync: true, append: true, mkdir: true });
+    ? pretty({ destination, colorize: o.file === undefined, ignore: 'pid,hostname' })
+    : destination;
   return pino({ level, base: null }, stream);
+}
+
+function open(file: string | undefined): ReturnType<typeof pino.destination> {
+  try {
+    return pino.destination({
+      dest: file ?? 2,
+      sync: true,
+      append: true,
+      mkdir: true,
+      maxLength: MAX_WAITING,
+    });
+  } catch (e) {
+    throw new DpvsError(
+      'SYSCALL',
+      `cannot write the log ${file}: ${(e as Error).message}`,
+      'global_defs/log_file',
+    );
+  }
 }
 
 /** RTE_LOG levels (1 emergency … 8 debug) as pino levels. */
