@@ -83,7 +83,7 @@ void deliver(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, int port, R
 void receive_redirected(Lcore& lc, uint32_t budget, Received& r) {
   rte_mbuf* pkts[BURST];
   // Half the budget at most, so that neither the ring nor the ports starve.
-  const uint32_t limit = RTE_MAX(budget / 2, 1u);
+  const uint32_t limit = (budget + 1) / 2;
   while (r.exceptions < limit) {
     const uint32_t want = RTE_MIN(static_cast<uint32_t>(BURST), limit - r.exceptions);
     const unsigned n = rte_ring_sc_dequeue_burst(lc.ring, reinterpret_cast<void**>(pkts), want, nullptr);
@@ -127,7 +127,7 @@ uint32_t poll_lcore(Lcore& lc, uint32_t budget) {
   count_ticks(lc, tsc);
   LcoreStats& s = *lc.stats;
   s.loops += 1;
-  budget = RTE_MIN(RTE_MAX(budget, 1u), EXC_CAP);
+  budget = RTE_MIN(budget, EXC_CAP);
 
   Received r{0, 0, 0};
   receive_redirected(lc, budget, r);

@@ -187,6 +187,7 @@ export interface Native {
   /**
    * Receives up to `budget` packets: redirect ring, then every queue. What no flow covers is in the exception vector,
    * marked as owned by this lcore. Also sets nowMs and refills `alloc`.
+   * A budget of 0 receives nothing: it only sets the clock.
    * @returns number of exceptions
    */
   poll(id: number, budget: number): number;

@@ -180,7 +180,14 @@ describe('a loop of one port (net_ring)', () => {
     expect(got).toBe(500);
   });
 
-  test.each([0, 4_000_000_000, -1])('a budget of %d stays inside the exception vector', (budget) => {
+  test('a budget of 0 sets the clock and receives nothing', () => {
+    const lc = lcore(1, [startPort('net_null0,size=64')]);
+    expect(native.poll(1, 0)).toBe(0);
+    expect(lc.packets.nowMs).toBeGreaterThan(0);
+    expect(lc.packets.counters[LCORE_STATS.at.rxPackets >>> 3]).toBe(0);
+  });
+
+  test.each([4_000_000_000, -1])('a budget of %d stays inside the exception vector', (budget) => {
     const port = startPort('net_null0,size=64');
     const lc = lcore(1, [port]);
     const n = native.poll(1, budget);
