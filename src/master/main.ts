@@ -23,6 +23,7 @@ import { removePidFile, writePidFile } from './pidfile.js';
 import { attachPorts, needsPci, Ports } from './ports.js';
 import { Queries } from './queries.js';
 import { Rates } from './rates.js';
+import { reportReload } from './reload.js';
 import { VERSION } from './version.js';
 
 export const DEFAULT_CONF = '/etc/dpvs.conf';
@@ -73,6 +74,7 @@ export async function run(o: RunOptions): Promise<number> {
     for (const w of warnings) log.warn(formatDiagnostic(w));
     // Before boot: a signal that comes meanwhile ends us as cleanly, right after it.
     const ended = ending();
+    process.on('SIGHUP', () => reportReload(path, config, log!));
     // A bug in the control plane is no reason to stop forwarding.
     const survive = (err: unknown): void => log?.error({ err }, 'internal error, going on');
     process.on('uncaughtException', survive);

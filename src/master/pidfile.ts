@@ -1,15 +1,17 @@
 /** The pid file: one daemon per file, stale files of dead daemons are replaced. */
 import { readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { DpvsError } from '../core/errors.js';
 
-const alive = (pid: number): boolean => {
+/** True while `pid` is a dpvs: after a crash, its number may have been given to any other program. */
+function isDaemon(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (e) {
-    return (e as NodeJS.ErrnoException).code === 'EPERM';
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    return words.some((w) => basename(w) === 'dpvs');
+  } catch {
+    return false;
   }
-};
+}
 
 /** Writes our pid. @throws DpvsError BUSY while another daemon runs, SYSCALL when the file cannot be written */
 export function writePidFile(path: string): void {
@@ -19,7 +21,7 @@ export function writePidFile(path: string): void {
   } catch {
     // No file: the usual case.
   }
-  if (old > 0 && old !== process.pid && alive(old)) {
+  if (old > 0 && old !== process.pid && isDaemon(old)) {
     throw new DpvsError(
       'BUSY',
       `dpvs is already running (pid ${old} in ${path})`,
