@@ -39,6 +39,8 @@ export function createLog(o: LogOptions): Log {
     o.format === undefined ? o.file === undefined && process.stderr.isTTY : o.format === 'pretty';
   const destination = open(o.file);
   destination.on('error', () => undefined);
+  // A fatal line flushes, and flushing waits for a full disk for ever. There is nothing to flush.
+  destination.flushSync = () => undefined;
   const stream = readable
     ? pretty({ destination, colorize: o.file === undefined, ignore: 'pid,hostname' })
     : destination;

@@ -27,7 +27,7 @@ describe.each(['json', 'pretty'] as const)('the log (%s)', (format) => {
     const log = createLog({ file: '/dev/full', format });
     for (let i = 0; i < 100; i++) log.info({ i }, 'x'.repeat(1000));
     await settle();
-    log.error('still here');
+    log.fatal('still here');
     await settle();
   });
 
