@@ -10,12 +10,13 @@
  *
  * A neighbour in use is asked as soon as it turns to PROBE, so traffic never waits for an answer that comes. "In
  * use" is: packets went to it lately, or its index was handed out under the present generation (the native loop sends
- * without telling us).
+ * without telling us). It sends only by neighbours that need no question (`ADJ_F_READY`): in PROBE the first packet comes here
+ * and asks.
  */
 import { Bytes } from '../core/bytes.js';
 import { DROP } from '../core/drops.js';
 import { IntMap } from '../core/intmap.js';
-import { ADJ, ADJ_CAP, ADJ_F_RESOLVED, ADJ_F_VALID } from '../core/layout.js';
+import { ADJ, ADJ_CAP, ADJ_F_READY, ADJ_F_RESOLVED, ADJ_F_VALID } from '../core/layout.js';
 import { NO_PACKET } from '../core/packet.js';
 import type { Packets } from '../core/packet.js';
 import { Wheel } from '../core/wheel.js';
@@ -289,6 +290,7 @@ export class NeighTable {
   private enter(i: number, state: number, timeoutMs: number): void {
     this.state[i] = state;
     this.wheel.schedule(i, this.packets.nowMs + timeoutMs);
+    this.setReady(i);
   }
 
   private expire(i: number): void {
@@ -372,6 +374,15 @@ export class NeighTable {
     );
   }
 
+  /** Tells the native loop whether it may send by this neighbour without us. */
+  private setReady(i: number): void {
+    const at = this.at16(i) + FLAGS;
+    const flags = this.adj16[at]!;
+    const dev = this.netif.devices.byIndex(this.ifindexOf(i));
+    const ready = (flags & ADJ_F_RESOLVED) !== 0 && this.state[i] !== PROBE && dev !== undefined && dev.up;
+    this.adj16[at] = ready ? flags | ADJ_F_READY : flags & ~ADJ_F_READY;
+  }
+
   // ----- packets
 
   private send(p: number, i: number): void {
@@ -440,7 +451,9 @@ export class NeighTable {
 
   private deviceChanged(dev: Device): void {
     for (let i = 1; i < this.top; i++) {
-      if (this.state[i] !== FREE && this.ifindexOf(i) === dev.ifindex) this.writeDevice(i, dev);
+      if (this.state[i] === FREE || this.ifindexOf(i) !== dev.ifindex) continue;
+      this.writeDevice(i, dev);
+      this.setReady(i);
     }
   }
 }
