@@ -199,7 +199,7 @@ bool forward(Lcore& lc, rte_mbuf* m, const Head& h, uint32_t ref, uint32_t now) 
   Dir4& d = out ? c.out : c.in;
   if (unlikely(is_behind(lc, conn))) return false;
   if (unlikely((d.actions & REWRITE) == 0 || (d.actions & ~REWRITE) != 0)) return false;
-  const Adjacency& a = lc.adjacencies[d.adj % ADJ_CAP];
+  Adjacency& a = lc.adjacencies[d.adj % ADJ_CAP];
   if (unlikely(d.adjGen != lc.block->generation || (a.flags & ADJ_F_READY) == 0 || a.vlanTci != 0)) return false;
   if (unlikely(h.total > d.mtu || a.port >= RTE_MAX_ETHPORTS)) return false;
   char* frame = rte_pktmbuf_mtod(m, char*);
@@ -230,6 +230,7 @@ bool forward(Lcore& lc, rte_mbuf* m, const Head& h, uint32_t ref, uint32_t now) 
     dest.inPackets += 1;
     dest.inBytes += h.total;
   }
+  a.usedMs = now;
   rewrite(d, a, frame, rules.count_hop);
   stage(lc, m, a.port);
   return true;

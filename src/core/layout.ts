@@ -205,7 +205,8 @@ export const ADJ = struct(
     /** IPv4 next hop. */
     nexthop: 'be32',
     ifindex: 'u32',
-    spare: 'u32',
+    /** LcoreBlock.nowMs modulo 2^32 when a packet of either path went this way last. */
+    usedMs: 'u32',
   },
   32,
 );
