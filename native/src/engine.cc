@@ -204,14 +204,16 @@ bool forward(Lcore& lc, rte_mbuf* m, const Head& h, uint32_t ref, uint32_t now) 
   if (unlikely(h.total > d.mtu || a.port >= RTE_MAX_ETHPORTS)) return false;
   char* frame = rte_pktmbuf_mtod(m, char*);
   const char* l4 = frame + ETH_HEADER + IP_HEADER;
-  if (rules.count_hop && load<uint8_t>(frame + ETH_HEADER + 8) <= 1) return false;
+  if (unlikely(load<uint8_t>(frame + ETH_HEADER + 8) <= (rules.count_hop ? 1 : 0))) return false;
 
   const bool tcp = h.key.proto == IP_TCP;
   const ProtoRules& proto = tcp ? rules.tcp : rules.udp;
   const uint8_t table = out ? 1 : rules.table_in[c.fwd % RTE_DIM(rules.table_in)];
   if (unlikely(!proto.known || table == NO_TABLE)) return false;
-  const uint8_t event = proto.event_of[tcp ? load<uint8_t>(l4 + 13) : 0];
+  const uint8_t flags = tcp ? load<uint8_t>(l4 + 13) : 0;
+  const uint8_t event = proto.event_of[flags];
   const uint8_t state = c.state % ProtoRules::STATES;
+  if (unlikely(!out && (proto.closing >> state & 1) != 0 && proto.opens[flags] != 0)) return false;
   const uint8_t next = event == NO_EVENT ? state : proto.next[table][event][state];
   if (unlikely(next != state && lc.block->eventCount >= EVENT_CAP)) return false;
   if (unlikely(!set_length(m, frame, ETH_HEADER + h.total))) return false;

@@ -34,6 +34,8 @@ ProtoRules to_proto(const Napi::Object& o) {
   const uint8_t* next = bytes_of(o, "next", ProtoRules::TABLES * events * states);
   const uint8_t* event_of = bytes_of(o, "eventOf", sizeof(p.event_of));
   const uint8_t* active = bytes_of(o, "active", states);
+  const uint8_t* closing = bytes_of(o, "closing", states);
+  memcpy(p.opens, bytes_of(o, "opens", sizeof(p.opens)), sizeof(p.opens));
   for (uint32_t i = 0; i < ProtoRules::TABLES * events * states; i++) {
     if (next[i] >= states) fail(code::BAD_ARG, "next[%u]: no state %u", i, next[i]);
     p.next[i / (events * states)][i / states % events][i % states] = next[i];
@@ -42,7 +44,10 @@ ProtoRules to_proto(const Napi::Object& o) {
     if (event_of[i] >= events && event_of[i] != NO_EVENT) fail(code::BAD_ARG, "eventOf[%u]: no event %u", i, event_of[i]);
     p.event_of[i] = event_of[i];
   }
-  for (uint32_t s = 0; s < states; s++) p.active |= (active[s] != 0 ? 1u : 0u) << s;
+  for (uint32_t s = 0; s < states; s++) {
+    p.active |= (active[s] != 0 ? 1u : 0u) << s;
+    p.closing |= (closing[s] != 0 ? 1u : 0u) << s;
+  }
   p.observe = to_bool(o.Get("observe"), "observe");
   p.known = true;
   return p;

@@ -20,8 +20,12 @@ struct ProtoRules {
   bool observe = false;
   /** States that count as active, as bits. */
   uint32_t active = 0;
+  /** States in which a client's packet that opens a connection is for TypeScript, as bits. */
+  uint32_t closing = 0;
   /** Event by the byte of TCP flags. */
   uint8_t event_of[256] = {};
+  /** Not 0 for those that open a connection. */
+  uint8_t opens[256] = {};
   uint8_t next[TABLES][EVENTS][STATES] = {};
 };
 

@@ -123,8 +123,12 @@ export interface FlowProto {
   next: Uint8Array;
   /** Event by the byte of TCP flags (0 where the protocol has none); 255 = no event. 256 entries. */
   eventOf: Uint8Array;
+  /** 1 for the bytes of TCP flags that open a connection. 256 entries. */
+  opens: Uint8Array;
   /** By state: 1 = counted as active. */
   active: Uint8Array;
+  /** By state: 1 = a client's packet that opens a connection is for TypeScript. */
+  closing: Uint8Array;
   /** Note the sequence numbers of the real server's segments. */
   observe: boolean;
 }

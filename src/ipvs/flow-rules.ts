@@ -25,19 +25,23 @@ function flowProto(proto: Proto): FlowProto {
     states: proto.states.length,
     events: proto.events.length,
     next: proto.next,
-    eventOf: eventsByFlags(proto),
-    active: Uint8Array.from(proto.states, (s) => (s.active === true ? 1 : 0)),
+    eventOf: byFlags((b) => {
+      const event = proto.event(b, 0);
+      return event === NO_EVENT ? NONE : event;
+    }),
+    opens: byFlags((b) => Number(proto.opens(b, 0))),
+    active: Uint8Array.from(proto.states, (s) => Number(s.active === true)),
+    closing: Uint8Array.from(proto.states, (s) => Number(s.closing === true)),
     observe: proto.observe !== undefined,
   };
 }
 
-/** Asks the protocol what a header with each combination of TCP flags is. */
-function eventsByFlags(proto: Proto): Uint8Array {
+/** What `ask` says of a header with each combination of TCP flags. */
+function byFlags(ask: (header: Bytes) => number): Uint8Array {
   const header = new Bytes(new ArrayBuffer(tcp.HEADER_LEN));
   tcp.setHeaderLen(header, 0, tcp.HEADER_LEN);
   return Uint8Array.from({ length: TCP_FLAGS }, (_, flags) => {
     tcp.setFlags(header, 0, flags);
-    const event = proto.event(header, 0);
-    return event === NO_EVENT ? NONE : event;
+    return ask(header);
   });
 }

@@ -49,7 +49,12 @@ afterAll(() => {
 function sorted(frames: Buffer[] | undefined): Buffer[] {
   const key = (f: Buffer): number => (f.length < 38 ? -1 : f.readUInt32BE(26) * 65536 + f.readUInt16BE(34));
   return (frames ?? [])
-    .map((f, i) => ({ f, i, k: key(f), l: f.length < 38 ? 0 : f.readUInt32BE(30) * 65536 + f.readUInt16BE(36) }))
+    .map((f, i) => ({
+      f,
+      i,
+      k: key(f),
+      l: f.length < 38 ? 0 : f.readUInt32BE(30) * 65536 + f.readUInt16BE(36),
+    }))
     .sort((a, b) => a.k - b.k || a.l - b.l || a.i - b.i)
     .map(({ f }) => f);
 }
@@ -61,7 +66,10 @@ function same(a: Buffer[], b: Buffer[]): boolean {
 function compareFrames(where: string, a: Buffer[] | undefined, b: Buffer[] | undefined): void {
   const [x, y] = [sorted(a), sorted(b)];
   if (same(x, y)) return;
-  expect(x.map((f) => f.toString('hex')), where).toEqual(y.map((f) => f.toString('hex')));
+  expect(
+    x.map((f) => f.toString('hex')),
+    where,
+  ).toEqual(y.map((f) => f.toString('hex')));
 }
 
 function compareStates(where: string, a: Side, b: Side): void {
@@ -95,7 +103,9 @@ function run(seed: number, packets: number): void {
     neighTimeoutMs: r.pick([2000, 60_000]),
     ipvs: {
       xmitTtl: r.chance(40),
-      ...(r.chance(50) ? { tcpTimeoutsMs: { established: 700, synRecv: 300, finWait: 900 }, udpTimeoutsMs: { oneway: 500 } } : {}),
+      ...(r.chance(50)
+        ? { tcpTimeoutsMs: { established: 700, synRecv: 300, finWait: 900 }, udpTimeoutsMs: { oneway: 500 } }
+        : {}),
     },
   };
   const a = new Side({ ...o, id: 1, ports: ports.slice(0, 2), offload: true });
@@ -135,7 +145,8 @@ function run(seed: number, packets: number): void {
     if (steps % 16 === 0) {
       compareStates(where, a, b);
       const { records } = b.ipvs.table;
-      for (let c = 1; c < records.capacity; c++) if (records.isUsed(c)) seen.states.add(`${records.proto(c)}:${records.state(c)}`);
+      for (let c = 1; c < records.capacity; c++)
+        if (records.isUsed(c)) seen.states.add(`${records.proto(c)}:${records.state(c)}`);
     }
   }
   compareStates(`seed ${seed}, end`, a, b);
@@ -146,8 +157,12 @@ function run(seed: number, packets: number): void {
   DROP_REASONS.forEach((d, i) => a.packets.dropped(i) > 0 && seen.drops.add(d.name));
   total += sent;
   if (process.env['DPVS_DIFF_VERBOSE'] === '1') {
-    const drops = DROP_REASONS.map((d, i) => `${d.name} ${a.packets.dropped(i)}`).filter((d) => !d.endsWith(' 0'));
-    console.log(`seed ${seed}: ${sent} packets, ${a.stat('flowHits')} hits, ${a.events} events, ${o.conns} conns: ${drops.join(', ')}`);
+    const drops = DROP_REASONS.map((d, i) => `${d.name} ${a.packets.dropped(i)}`).filter(
+      (d) => !d.endsWith(' 0'),
+    );
+    console.log(
+      `seed ${seed}: ${sent} packets, ${a.stat('flowHits')} hits, ${a.events} events, ${o.conns} conns: ${drops.join(', ')}`,
+    );
   }
   // What waits for a neighbour goes back to the pool with the lcore.
   for (const s of sides) s.close();
@@ -156,11 +171,15 @@ function run(seed: number, packets: number): void {
 
 const worlds = Math.ceil(PACKETS / PER_WORLD);
 
-test(`${PACKETS} packets through both paths: the same bytes, counters, states and timeouts`, { timeout: 600_000 }, () => {
-  for (let w = 0; w < worlds; w++) run(SEED + w, Math.min(PER_WORLD, PACKETS - w * PER_WORLD));
-  expect(total).toBeGreaterThanOrEqual(PACKETS);
-  expect(native.mempoolStats().inUse).toBe(0);
-});
+test(
+  `${PACKETS} packets through both paths: the same bytes, counters, states and timeouts`,
+  { timeout: 600_000 },
+  () => {
+    for (let w = 0; w < worlds; w++) run(SEED + w, Math.min(PER_WORLD, PACKETS - w * PER_WORLD));
+    expect(total).toBeGreaterThanOrEqual(PACKETS);
+    expect(native.mempoolStats().inUse).toBe(0);
+  },
+);
 
 test('and both paths were there: hits, exceptions, changes of state, most states, many reasons to drop', () => {
   console.log(

@@ -174,4 +174,5 @@ export function lcoreCounters({ stats }: Lcore): Grid {
 }
 
 /** A share with one decimal; nothing of nothing is 0. */
-const percent = (part: number, whole: number): number => (whole === 0 ? 0 : Math.round((part / whole) * 1000) / 10);
+const percent = (part: number, whole: number): number =>
+  whole === 0 ? 0 : Math.round((part / whole) * 1000) / 10;

@@ -3,7 +3,17 @@
  * of its net_ring ports and come out of queue 1, where an injector (`Injector`) stands at the other end.
  */
 import type { Command } from '../../../src/control/schema.js';
-import { ADJ, ADJ_CAP, CONN4, DEST_CAP, DEST_STATS, DROP_CAP, LCORE_BLOCK, LCORE_STATS, MBUF } from '../../../src/core/layout.js';
+import {
+  ADJ,
+  ADJ_CAP,
+  CONN4,
+  DEST_CAP,
+  DEST_STATS,
+  DROP_CAP,
+  LCORE_BLOCK,
+  LCORE_STATS,
+  MBUF,
+} from '../../../src/core/layout.js';
 import { Packets } from '../../../src/core/packet.js';
 import { SaPool } from '../../../src/core/sapool.js';
 import { InetStack } from '../../../src/inet/inet.js';
@@ -71,14 +81,23 @@ export class Side {
     const stats = { buffer: this.stats, offset: 0 };
     const flush = (): number => native.flush(o.id);
     this.packets = new Packets({ arena, bufferOffset, block, stats, lcore: o.id, flush });
-    this.replica = new Replica(o.ports.map((portId, i) => ({ name: `dpdk${i}`, portId, mac: macOf(i), mtu: 1500 })), 1);
+    this.replica = new Replica(
+      o.ports.map((portId, i) => ({ name: `dpdk${i}`, portId, mac: macOf(i), mtu: 1500 })),
+      1,
+    );
     this.netif = new Netif(this.packets, this.replica.inet.devices);
     this.inet = new InetStack({
       packets: this.packets,
       netif: this.netif,
       models: this.replica.inet,
       adjacencies: this.adjacencies,
-      config: { forwarding: true, defaultTtl: 64, neighTimeoutMs: o.neighTimeoutMs, unresQueueLength: 4 },
+      config: {
+        forwarding: true,
+        defaultTtl: 64,
+        neighTimeoutMs: o.neighTimeoutMs,
+        unresQueueLength: 4,
+        unresTotalLength: 32,
+      },
     });
     const saPool = new SaPool({ lcore: 0, lcores: 1, poolHashSize: 16 });
     this.replica.inet.addresses.listen({
@@ -135,9 +154,14 @@ export class Side {
     const adjacencies = Buffer.from(new Uint8Array(this.adjacencies, 0, 64 * ADJ.size));
     // DPDK ports are numbered through; everything else of a neighbour is the same on both sides. Whether the native
     // loop may use it says nothing about the other side.
-    for (let at = 0; at < adjacencies.length; at += ADJ.size) adjacencies.fill(0, at + ADJ.at.port, at + ADJ.at.port + 2);
+    for (let at = 0; at < adjacencies.length; at += ADJ.size)
+      adjacencies.fill(0, at + ADJ.at.port, at + ADJ.at.port + 2);
     return {
-      ...Object.fromEntries(Object.entries(fields).filter(([k]) => !own.has(k)).map(([k, at]) => [k, c[at >>> 3]])),
+      ...Object.fromEntries(
+        Object.entries(fields)
+          .filter(([k]) => !own.has(k))
+          .map(([k, at]) => [k, c[at >>> 3]]),
+      ),
       handled: this.stat('flowHits') + this.stat('exceptions'),
       drops: Array.from(c.subarray(drops >>> 3, (drops >>> 3) + DROP_CAP)),
       dests: Array.from(dests),

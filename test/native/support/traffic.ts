@@ -65,18 +65,44 @@ export class World {
       void commands.push({ op: 'addr.add', dev, addr: a, plen, scope: 'global', validLft: 0, sapool });
     addr('dpdk0', '10.1.0.1', 16);
     addr('dpdk1', '192.168.0.1', 16);
-    commands.push({ op: 'route.add', dst: '0.0.0.0', plen: 0, via: GATEWAY, mtu: r.chance(30) ? 600 : 0, metric: 0, tos: 0, local: false });
+    commands.push({
+      op: 'route.add',
+      dst: '0.0.0.0',
+      plen: 0,
+      via: GATEWAY,
+      mtu: r.chance(30) ? 600 : 0,
+      metric: 0,
+      tos: 0,
+      local: false,
+    });
     for (let i = 0, n = 1 + r.below(4); i < n; i++) {
       const proto = r.pick(['tcp', 'udp'] as const);
       const svc = { proto, addr: `10.1.1.${i + 1}`, port: 1 + r.below(65535) };
       addr('dpdk0', svc.addr, 32);
-      commands.push({ op: 'svc.add', svc, scheduler: r.pick(['rr', 'wrr']), connTimeout: r.chance(40) ? 1 + r.below(20) : 0 });
-      const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => ({ addr: `192.168.0.${10 + k}`, port: 1 + r.below(65535) }));
+      commands.push({
+        op: 'svc.add',
+        svc,
+        scheduler: r.pick(['rr', 'wrr']),
+        connTimeout: r.chance(40) ? 1 + r.below(20) : 0,
+      });
+      const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => ({
+        addr: `192.168.0.${10 + k}`,
+        port: 1 + r.below(65535),
+      }));
       for (const dest of dests) {
         const weight = r.below(4);
-        commands.push({ op: 'dest.add', svc, dest, fwd: 'fullnat', weight, maxConn: r.chance(20) ? 20 : 0, minConn: 0 });
+        commands.push({
+          op: 'dest.add',
+          svc,
+          dest,
+          fwd: 'fullnat',
+          weight,
+          maxConn: r.chance(20) ? 20 : 0,
+          minConn: 0,
+        });
       }
-      for (let k = r.below(3); k >= 0; k--) commands.push({ op: 'laddr.add', svc, addr: `192.168.0.${200 + i * 3 + k}`, dev: 'dpdk1' });
+      for (let k = r.below(3); k >= 0; k--)
+        commands.push({ op: 'laddr.add', svc, addr: `192.168.0.${200 + i * 3 + k}`, dev: 'dpdk1' });
       this.services.push({ ...svc, dests });
     }
     for (const host of ['192.168.0.10', '192.168.0.12']) {
@@ -114,7 +140,16 @@ export class World {
       case 9:
         return { op: 'neigh.add', dev: 'dpdk1', addr: r.pick(this.statics), lladdr: '02:00:00:00:77:77' };
       case 10:
-        return { op: 'route.add', dst: '172.16.0.0', plen: 16, via: GATEWAY, mtu: r.pick([0, 500]), metric: 0, tos: 0, local: false };
+        return {
+          op: 'route.add',
+          dst: '172.16.0.0',
+          plen: 16,
+          via: GATEWAY,
+          mtu: r.pick([0, 500]),
+          metric: 0,
+          tos: 0,
+          local: false,
+        };
       default:
         return { op: 'route.del', dst: '172.16.0.0', plen: 16, local: false };
     }
@@ -125,14 +160,18 @@ export class World {
     if (!this.broken || !this.r.chance(20)) return [];
     this.broken = false;
     const up = { op: 'link.set', up: true, mtu: 1500 } as const;
-    return [{ ...up, dev: 'dpdk0', addr: macOf(0) }, { ...up, dev: 'dpdk1' }];
+    return [
+      { ...up, dev: 'dpdk0', addr: macOf(0) },
+      { ...up, dev: 'dpdk1' },
+    ];
   }
 
   // ----- what comes back
 
   /** Learns from a frame that was sent on a device. @returns an ARP reply that is due, or undefined */
   learn(device: number, f: Buffer): Buffer | undefined {
-    if (f.readUInt16BE(12) === 0x0806) return f.readUInt16BE(20) === 1 && this.r.chance(85) ? this.arpReply(f) : undefined;
+    if (f.readUInt16BE(12) === 0x0806)
+      return f.readUInt16BE(20) === 1 && this.r.chance(85) ? this.arpReply(f) : undefined;
     const proto = f[23]!;
     if (device === 1 && (proto === 6 || proto === 17)) {
       const answer = {
@@ -149,7 +188,10 @@ export class World {
   }
 
   private macFor(addr: number): string {
-    return `02:00:${addr.toString(16).padStart(8, '0').replace(/(..)(?!$)/g, '$1:')}`;
+    return `02:00:${addr
+      .toString(16)
+      .padStart(8, '0')
+      .replace(/(..)(?!$)/g, '$1:')}`;
   }
 
   private arpReply(request: Buffer): Buffer {
@@ -187,7 +229,10 @@ export class World {
     frame.writeUInt16BE(t.dport, l4 + 2);
     const sum = r.chance(5) ? r.pick(EDGES) : r.u16();
     if (t.proto === 6) {
-      frame.writeUInt32BE(r.chance(80) ? (0xfffffc00 + r.below(2048)) % 2 ** 32 : r.u16() * 65536 + r.u16(), l4 + 4);
+      frame.writeUInt32BE(
+        r.chance(80) ? (0xfffffc00 + r.below(2048)) % 2 ** 32 : r.u16() * 65536 + r.u16(),
+        l4 + 4,
+      );
       frame.writeUInt32BE(r.u16() * 65536 + r.u16(), l4 + 8);
       const words = Math.min(15, 5 + (r.chance(30) ? r.below(4) : 0));
       frame[l4 + 12] = (20 + data >= words * 4 ? words : 5) << 4;
@@ -286,7 +331,10 @@ export class World {
         this.seal();
         break;
       case 9:
-        frame.writeUInt32BE(r.pick([ip('10.1.0.1'), 0, 0xffffffff, ip('127.0.0.1'), ip('224.0.0.1'), ip('10.1.255.255')]), 26);
+        frame.writeUInt32BE(
+          r.pick([ip('10.1.0.1'), 0, 0xffffffff, ip('127.0.0.1'), ip('224.0.0.1'), ip('10.1.255.255')]),
+          26,
+        );
         this.seal();
         break;
       case 10:
@@ -339,6 +387,8 @@ export class World {
 
   /** For messages. */
   toString(): string {
-    return this.services.map((s) => `${s.proto} ${s.addr}:${s.port}`).join(', ') + `, ${formatIpv4(ip(GATEWAY))}`;
+    return (
+      this.services.map((s) => `${s.proto} ${s.addr}:${s.port}`).join(', ') + `, ${formatIpv4(ip(GATEWAY))}`
+    );
   }
 }
