@@ -6,8 +6,10 @@
         "src/addon.cc",
         "src/args.cc",
         "src/eal.cc",
+        "src/engine.cc",
         "src/ethdev.cc",
         "src/flow.cc",
+        "src/flow_rules.cc",
         "src/flow_table.cc",
         "src/flush.cc",
         "src/layout_check.cc",
@@ -20,6 +22,7 @@
         "src/ports.cc",
         "src/system.cc",
         "src/threads.cc",
+        "src/transmit.cc",
       ],
       "include_dirs": [
         "<!@(node -p \"require('node-addon-api').include\")",

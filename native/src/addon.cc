@@ -63,6 +63,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   lcore_calls(env, exports);
   burst_calls(env, exports);
   flow_calls(env, exports);
+  flow_rule_calls(env, exports);
   watch_thread_end(env);
   return exports;
 }

@@ -48,5 +48,6 @@ void thread_calls(Napi::Env env, Napi::Object exports);
 void lcore_calls(Napi::Env env, Napi::Object exports);
 void burst_calls(Napi::Env env, Napi::Object exports);
 void flow_calls(Napi::Env env, Napi::Object exports);
+void flow_rule_calls(Napi::Env env, Napi::Object exports);
 
 }  // namespace dpvs

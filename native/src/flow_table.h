@@ -70,6 +70,22 @@ class FlowTable {
     return mix(h ^ seed_[2], seed_[3]);
   }
   void prefetch(uint64_t hash) const { rte_prefetch0(&buckets_[home(hash)]); }
+  /**
+   * What may be the flow, by the bucket alone: its record can be prefetched before it is compared (`is`).
+   * @returns connection * 2 + direction, or NONE when only `find` can tell
+   */
+  uint32_t candidate(uint64_t hash) const {
+    const Bucket& b = buckets_[home(hash)];
+    const uint32_t m = matches(b, tag(hash));
+    if (__builtin_expect(m != 0, 1)) {
+      const uint32_t ref = b.ref[__builtin_ctz(m)];
+      return ref != 0 ? ref : NONE;
+    }
+    if (b.elsewhere != 0) rte_prefetch0(&buckets_[other(hash)]);
+    return NONE;
+  }
+  bool is(uint32_t ref, const FlowKey& k) const { return key_of(dir(ref)) == k; }
+  Conn4& conn(uint32_t ref) const { return conns_[ref >> 1]; }
   /** @returns connection * 2 + direction, or NONE */
   uint32_t find(const FlowKey& k, uint64_t hash) const {
     const Bucket& b = buckets_[home(hash)];

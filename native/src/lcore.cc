@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 
 #include "args.h"
 #include "calls.h"
@@ -72,7 +73,10 @@ uint32_t free_owned(Lcore& lc) {
       },
       &sweep);
   LcoreBlock& b = *lc.block;
-  b.excCount = b.txCount = b.freeCount = b.allocCount = 0;
+  b.excCount = b.txCount = b.freeCount = b.allocCount = b.eventCount = b.received = 0;
+  // The successor finds its own devices, addresses and neighbours.
+  b.generation = 0;
+  memset(b.portMac, 0, sizeof(b.portMac));
   lc.had_work = false;
   lc.last_tsc = 0;
   return sweep.counted;
@@ -108,6 +112,8 @@ void destroy(Lcore& lc) {
   for (auto& k : lc.kept) k.reset();
   lc.block = nullptr;
   lc.stats = nullptr;
+  lc.rules = FlowRules{};
+  lc.adjacencies = nullptr;
 }
 
 std::vector<Queue> to_queues(Napi::Value v, const char* name) {
@@ -164,13 +170,17 @@ Napi::Value create(const Napi::CallbackInfo& info) {
   lc->alloc_target = RTE_MIN(ALLOC_CAP, pool.mp->populated_size / 8);
   lc->clock_tsc = lc->last_tsc = 0;
   lc->clock_ms = 0;
+  lc->stopped_ms = -1;
+  lc->rules = FlowRules{};
+  lc->adjacencies = static_cast<Adjacency*>(adjacencies->Data());
+  lc->staged = 0;
   lc->had_work = false;
   lc->kept[0] = block;
   lc->kept[1] = stats;
   lc->kept[2] = conns;
   lc->kept[3] = adjacencies;
   LcoreBlock& b = *lc->block;
-  b.excCount = b.txCount = b.freeCount = b.allocCount = 0;
+  b.excCount = b.txCount = b.freeCount = b.allocCount = b.eventCount = b.received = 0;
   lc->owner = 0;
   lc->orphaned = false;
   lc->exists = true;

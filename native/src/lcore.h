@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "flow_rules.h"
 #include "flow_table.h"
 #include "layout.h"
 
@@ -55,7 +56,20 @@ struct alignas(64) Lcore {
   uint64_t last_tsc = 0;
   bool had_work = false;
 
+  /** Clock that a test has stopped, negative = it runs. */
+  double stopped_ms = -1;
+
   FlowTable flows;
+  FlowRules rules;
+  Adjacency* adjacencies = nullptr;
+  /** Ports with packets of the native loop in `to_port`, as bits. */
+  uint64_t staged = 0;
+  /**
+   * Connections (modulo the number of bits) of which a packet of this poll is in the exception vector: no later one may
+   * overtake it.
+   */
+  uint64_t behind[16] = {};
+  bool any_behind = false;
   /** The JavaScript memory that the pointers above and the flow table look into. */
   std::shared_ptr<v8::BackingStore> kept[4];
 

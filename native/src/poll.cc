@@ -6,11 +6,16 @@
 #include <ctime>
 
 #include "burst.h"
+#include "engine.h"
 #include "ports.h"
+#include "transmit.h"
 
 namespace dpvs {
 
 namespace {
+
+/** Bursts that one poll works off at most: messages, timers and staged packets wait no longer (some 50 us). */
+constexpr uint32_t POLL_BURSTS = 32;
 
 double monotonic_ms() {
   timespec now;
@@ -26,7 +31,9 @@ void set_clock(Lcore& lc, uint64_t tsc) {
   const uint64_t since = tsc - lc.clock_tsc;
   const uint64_t hz = rte_get_tsc_hz();
   double now;
-  if (lc.clock_tsc == 0 || since > hz / 1000) {
+  if (unlikely(lc.stopped_ms >= 0)) {
+    now = lc.stopped_ms;
+  } else if (lc.clock_tsc == 0 || since > hz / 1000) {
     now = lc.clock_ms = monotonic_ms();
     lc.clock_tsc = tsc;
   } else {
@@ -52,43 +59,56 @@ struct Received {
   uint64_t bytes;
 };
 
-/** Hands packets to TypeScript. Those of several buffers end here. `port`: where they came in; -1 = they know. */
-void deliver(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, int port, Received& r) {
+/** Hands packets to TypeScript. Those of several buffers end here. */
+void deliver(Lcore& lc, rte_mbuf** pkts, const int32_t* hints, uint16_t n, uint16_t flags, Received& r) {
   LcoreBlock& b = *lc.block;
   const auto owner = static_cast<uint8_t>(lc.id + 1);
   for (uint16_t i = 0; i < n; i++) {
     if (i + 4 < n) rte_prefetch0(notes_of(pkts[i + 4]));
     rte_mbuf* m = pkts[i];
-    r.bytes += m->pkt_len;
     if (unlikely(m->nb_segs > 1)) {
       lc.stats->drops[DROP_SEGMENTED] += 1;
       rte_pktmbuf_free(m);
       continue;
     }
-    if (port >= 0) {
-      // net_ring passes mbufs on with the sender's requests and without a port; bonding leaves the slave's.
-      m->port = static_cast<uint16_t>(port);
-      m->ol_flags &= ~RTE_MBUF_F_TX_OFFLOAD_MASK;
-    }
     PktPriv notes{};
     notes.owner = owner;
     notes.flags = flags;
-    notes.hint = -1;
+    notes.hint = hints[i];
     *notes_of(m) = notes;
     b.exc[r.exceptions++] = static_cast<uint32_t>(reinterpret_cast<char*>(m) - pool.base);
   }
+}
+
+/**
+ * A burst as it came: the native loop forwards what it may, the rest goes to TypeScript.
+ * @param port where it came in; -1 = the packets know
+ */
+void work(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, int port, Received& r) {
+  int32_t hints[BURST];
+  for (uint16_t i = 0; i < n; i++) rte_prefetch0(rte_pktmbuf_mtod(pkts[i], char*));
+  for (uint16_t i = 0; i < n; i++) {
+    rte_mbuf* m = pkts[i];
+    r.bytes += m->pkt_len;
+    if (port < 0) continue;
+    // net_ring passes mbufs on with the sender's requests and without a port; bonding leaves the slave's.
+    m->port = static_cast<uint16_t>(port);
+    m->ol_flags &= ~RTE_MBUF_F_TX_OFFLOAD_MASK;
+  }
   r.packets += n;
+  const uint16_t left = forward_flows(lc, pkts, n, hints);
+  if (left != 0) deliver(lc, pkts, hints, left, flags, r);
 }
 
 void receive_redirected(Lcore& lc, uint32_t budget, Received& r) {
   rte_mbuf* pkts[BURST];
   // Half the budget at most, so that neither the ring nor the ports starve.
   const uint32_t limit = (budget + 1) / 2;
-  while (r.exceptions < limit) {
+  for (uint32_t bursts = 0; r.exceptions < limit && bursts < POLL_BURSTS / 2; bursts++) {
     const uint32_t want = RTE_MIN(static_cast<uint32_t>(BURST), limit - r.exceptions);
     const unsigned n = rte_ring_sc_dequeue_burst(lc.ring, reinterpret_cast<void**>(pkts), want, nullptr);
     if (n == 0) break;
-    deliver(lc, pkts, static_cast<uint16_t>(n), PKT_F_REDIRECTED, -1, r);
+    work(lc, pkts, static_cast<uint16_t>(n), PKT_F_REDIRECTED, -1, r);
     if (n < want) break;
   }
   lc.stats->redirIn += r.packets;
@@ -102,12 +122,15 @@ void count_burst(LcoreStats& s, uint16_t n) {
   else s.rxHighHalf += 1;
 }
 
-/** One burst of each queue in turn, again while queues give full bursts; the next poll begins where this ended. */
+/**
+ * One burst of each queue in turn, again while queues give full bursts, within bounds; the next poll begins where
+ * this ended.
+ */
 void receive(Lcore& lc, uint32_t budget, Received& r) {
   rte_mbuf* pkts[BURST];
   const size_t n_queues = lc.rx.size();
   size_t without_more = 0;  // queues in a row that were not full
-  while (without_more < n_queues && r.exceptions < budget) {
+  for (uint32_t bursts = 0; without_more < n_queues && r.exceptions < budget && bursts < POLL_BURSTS; bursts++) {
     const Queue q = lc.rx[lc.next_rx];
     lc.next_rx = lc.next_rx + 1 == n_queues ? 0 : lc.next_rx + 1;
     without_more++;
@@ -116,7 +139,7 @@ void receive(Lcore& lc, uint32_t budget, Received& r) {
     const uint16_t n = rte_eth_rx_burst(q.port, q.queue, pkts, want);
     count_burst(*lc.stats, n);
     if (n == 0) continue;
-    deliver(lc, pkts, n, 0, q.port, r);
+    work(lc, pkts, n, 0, q.port, r);
     if (n == BURST) without_more = 0;
   }
 }
@@ -130,6 +153,7 @@ uint32_t poll_lcore(Lcore& lc, uint32_t budget) {
   budget = RTE_MIN(budget, EXC_CAP);
 
   Received r{0, 0, 0};
+  begin_flows(lc);
   receive_redirected(lc, budget, r);
   const uint32_t redirected = r.packets;
   r.bytes = 0;
@@ -141,7 +165,9 @@ uint32_t poll_lcore(Lcore& lc, uint32_t budget) {
     s.exceptions += r.exceptions;
     lc.had_work = true;
   }
+  send_staged(lc);
   lc.block->excCount = r.exceptions;
+  lc.block->received = r.packets;
   refill_blanks(lc);
   return r.exceptions;
 }

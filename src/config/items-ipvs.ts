@@ -62,13 +62,12 @@ export const IPVS_ITEMS: readonly Item[] = [
     false,
     'Lower the TTL of forwarded packets and drop what is at its end.',
   ),
-  onReload(
+  atStart(
     `${CONN}/flow_offload`,
     'ipvs.conn.flowOffload',
     bool,
     true,
     'Let the native loop forward the packets of known connections. Ours.',
-    { effect: 'later' },
   ),
   onReload(
     `${UDP}/defence_udp_drop`,

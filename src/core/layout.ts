@@ -133,6 +133,9 @@ export const EXC_CAP = 1024;
 export const TX_CAP = 4096;
 export const FREE_CAP = 4096;
 export const ALLOC_CAP = 256;
+export const EVENT_CAP = 512;
+/** DPDK ports whose frames the native loop may take. */
+export const PORT_CAP = 32;
 
 /** `txDst` value: a port id, or this bit | an lcore id for the redirect ring. */
 export const TX_DST_REDIRECT = 0x80000000;
@@ -154,7 +157,18 @@ export const LCORE_BLOCK = struct(
     stop: 'i32',
     /** Incremented by the lcore each loop; the master's watchdog reads it. */
     heartbeat: 'u32',
-    reserved: 'u32',
+    /** Generation of routes and addresses that is in force: the native loop uses adjacencies of no other. */
+    generation: 'u32',
+    /** Packets that the last poll received, those that the native loop forwarded included. */
+    received: 'u32',
+    /** Connections whose state the native loop has changed since the last poll; TypeScript sets their timeouts. */
+    eventCount: 'u32',
+    /**
+     * By DPDK port: its MAC address as six bytes followed by two zeros. What arrives for it may be forwarded by the
+     * native loop; 0 = every packet of the port goes to TypeScript.
+     */
+    portMac: ['u64', PORT_CAP],
+    events: ['u32', EVENT_CAP],
     /** Packets (arena offsets of their mbufs) that native hands to TypeScript. */
     exc: ['u32', EXC_CAP],
     /** Packets to send, and where to. */
@@ -173,6 +187,8 @@ export const LCORE_BLOCK = struct(
 
 export const ADJ_F_VALID = 1;
 export const ADJ_F_RESOLVED = 2;
+/** Resolved, its device up, and nobody to be asked: the native loop may send by it. */
+export const ADJ_F_READY = 4;
 
 export const ADJ = struct(
   'Adjacency',
@@ -189,7 +205,8 @@ export const ADJ = struct(
     /** IPv4 next hop. */
     nexthop: 'be32',
     ifindex: 'u32',
-    spare: 'u32',
+    /** LcoreBlock.nowMs modulo 2^32 when a packet of either path went this way last. */
+    usedMs: 'u32',
   },
   32,
 );
@@ -365,9 +382,12 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   TX_CAP,
   FREE_CAP,
   ALLOC_CAP,
+  EVENT_CAP,
+  PORT_CAP,
   TX_DST_REDIRECT,
   ADJ_F_VALID,
   ADJ_F_RESOLVED,
+  ADJ_F_READY,
   ADJ_CAP,
   CONN_F_USED,
   CONN_F_HASHED,

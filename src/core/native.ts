@@ -113,6 +113,36 @@ export interface LcoreConfig {
   adjacencies: SharedArrayBuffer;
 }
 
+/** A transport protocol as the native loop steps it: the tables of src/ipvs/proto. */
+export interface FlowProto {
+  /** IP protocol number; 6 or 17. */
+  number: number;
+  states: number;
+  events: number;
+  /** `next[(table * events + event) * states + state]`, three tables. */
+  next: Uint8Array;
+  /** Event by the byte of TCP flags (0 where the protocol has none); 255 = no event. 256 entries. */
+  eventOf: Uint8Array;
+  /** 1 for the bytes of TCP flags that open a connection. 256 entries. */
+  opens: Uint8Array;
+  /** By state: 1 = counted as active. */
+  active: Uint8Array;
+  /** By state: 1 = a client's packet that opens a connection is for TypeScript. */
+  closing: Uint8Array;
+  /** Note the sequence numbers of the real server's segments. */
+  observe: boolean;
+}
+
+export interface FlowRules {
+  /** DEST_STATS x DEST_CAP of this lcore, in the statistics segment of its LcoreConfig. */
+  destOffset: number;
+  /** Count the hop of forwarded packets. */
+  xmitTtl: boolean;
+  /** By forwarding mode (CONN4.fwd), 8 entries: the table of packets from the client, 255 = leave the mode to TypeScript. */
+  tableIn: Uint8Array;
+  protos: FlowProto[];
+}
+
 export interface Native {
   // ----- process
   /** @param onLog called on the main thread with DPDK's log lines; level 1 (emergency) to 8 (debug) */
@@ -185,8 +215,17 @@ export interface Native {
    */
   lcoreReclaim(id: number): number;
   /**
-   * Receives up to `budget` packets: redirect ring, then every queue. What no flow covers is in the exception vector,
-   * marked as owned by this lcore. Also sets nowMs and refills `alloc`.
+   * What the native loop may do with the packets of known connections. Until it is told, and for ports without `portMac`,
+   * every packet is an exception. Call it while no other thread polls the lcore.
+   */
+  flowRules(id: number, rules: FlowRules): void;
+  /** Stops the clock of an lcore at `nowMs` (nowMs of its next polls), or lets it run again (-1). For tests. */
+  lcoreClock(id: number, nowMs: number): void;
+  /**
+   * Receives packets: redirect ring, then every queue, until there are `budget` exceptions, the queues are empty or a
+   * bounded number of bursts has been worked off. What flows cover is sent; the rest is in the exception vector
+   * untouched, marked as owned by this lcore, with the flow that was found as a hint. Connections whose state changed are in
+   * the event vector. Also sets nowMs and `received`, and refills `alloc`.
    * A budget of 0 receives nothing: it only sets the clock.
    * @returns number of exceptions
    */

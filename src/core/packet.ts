@@ -11,6 +11,7 @@ import { DROP } from './drops.js';
 import {
   ALLOC_CAP,
   DROP_CAP,
+  EVENT_CAP,
   FREE_CAP,
   LCORE_BLOCK,
   LCORE_STATS,
@@ -18,6 +19,7 @@ import {
   MBUF_HEADROOM,
   PKT,
   PKT_F_REDIRECTED,
+  PORT_CAP,
   TX_CAP,
   TX_DST_REDIRECT,
 } from './layout.js';
@@ -72,6 +74,8 @@ export class Packets {
   private readonly i32: Int32Array;
   private readonly head: Uint32Array;
   private readonly time: Float64Array;
+  private readonly portMac: Uint8Array;
+  private readonly events: Uint32Array;
   private readonly excVec: Uint32Array;
   private readonly txPkt: Uint32Array;
   private readonly txDst: Uint32Array;
@@ -99,6 +103,8 @@ export class Packets {
     const at = LCORE_BLOCK.at;
     this.head = new Uint32Array(o.block, 0, at.exc >>> 2);
     this.time = new Float64Array(o.block, at.nowMs, 1);
+    this.portMac = new Uint8Array(o.block, at.portMac, PORT_CAP * 8);
+    this.events = new Uint32Array(o.block, at.events, EVENT_CAP);
     this.excVec = new Uint32Array(o.block, at.exc, (at.txPkt - at.exc) >>> 2);
     this.txPkt = new Uint32Array(o.block, at.txPkt, TX_CAP);
     this.txDst = new Uint32Array(o.block, at.txDst, TX_CAP);
@@ -110,6 +116,29 @@ export class Packets {
   /** Monotonic milliseconds as of the last poll. */
   get nowMs(): number {
     return this.time[0]!;
+  }
+
+  /** Packets that the last poll received, whoever handled them. */
+  get received(): number {
+    return this.head[LCORE_BLOCK.at.received >>> 2]!;
+  }
+  /** Connections whose state the native loop changed in the last poll. */
+  get eventCount(): number {
+    return this.head[LCORE_BLOCK.at.eventCount >>> 2]!;
+  }
+  event(i: number): number {
+    return this.events[i]!;
+  }
+  /** Tells the native loop which adjacencies are in force. */
+  setGeneration(value: number): void {
+    this.head[LCORE_BLOCK.at.generation >>> 2] = value;
+  }
+  /** Lets the native loop forward what arrives on a port for this MAC address, or nothing of that port. */
+  offload(port: number, mac: Uint8Array | undefined): void {
+    if (port >= PORT_CAP) return;
+    const at = port * 8;
+    if (mac === undefined) this.portMac.fill(0, at, at + 6);
+    else this.portMac.set(mac, at);
   }
 
   /** Entry `i` of the exception vector that poll() filled. */

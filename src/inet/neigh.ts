@@ -9,13 +9,14 @@
  *   DELAY      asked again, its MAC still serves; 3 s
  *
  * A neighbour in use is asked as soon as it turns to PROBE, so traffic never waits for an answer that comes. "In
- * use" is: packets went to it lately, or its index was handed out under the present generation (the native loop sends
- * without telling us).
+ * use" is: packets went to it lately, or its index was handed out under the present generation (flows hold it). The
+ * native loop notes its use as we do (`usedMs`), and sends only by neighbours that need no question (`ADJ_F_READY`): in PROBE the first packet comes here
+ * and asks.
  */
 import { Bytes } from '../core/bytes.js';
 import { DROP } from '../core/drops.js';
 import { IntMap } from '../core/intmap.js';
-import { ADJ, ADJ_CAP, ADJ_F_RESOLVED, ADJ_F_VALID } from '../core/layout.js';
+import { ADJ, ADJ_CAP, ADJ_F_READY, ADJ_F_RESOLVED, ADJ_F_VALID } from '../core/layout.js';
 import { NO_PACKET } from '../core/packet.js';
 import type { Packets } from '../core/packet.js';
 import { Wheel } from '../core/wheel.js';
@@ -46,6 +47,7 @@ const FLAGS = ADJ.at.flags >>> 1;
 const PORT = ADJ.at.port >>> 1;
 const MTU = ADJ.at.mtu >>> 1;
 const IFINDEX = ADJ.at.ifindex >>> 2;
+const USED = ADJ.at.usedMs >>> 2;
 
 export interface NeighOptions {
   packets: Packets;
@@ -99,7 +101,6 @@ export class NeighTable {
   private readonly tail = new Uint32Array(ADJ_CAP);
   private readonly waiting = new Uint32Array(ADJ_CAP);
   private readonly handedOut = new Uint32Array(ADJ_CAP);
-  private readonly usedAt = new Float64Array(ADJ_CAP);
   private readonly toldAt = new Float64Array(ADJ_CAP);
   private readonly free = new Uint32Array(ADJ_CAP);
   private freeCount = 0;
@@ -142,7 +143,7 @@ export class NeighTable {
       if (i === 0) return 0;
     }
     this.handedOut[i] = this.o.generation.value;
-    this.usedAt[i] = this.packets.nowMs;
+    this.use(i);
     return i;
   }
 
@@ -153,7 +154,7 @@ export class NeighTable {
   /** Sends a datagram to the neighbour, or lets it wait. Takes ownership. */
   xmit(p: number, i: number): void {
     const state = this.state[i]!;
-    this.usedAt[i] = this.packets.nowMs;
+    this.use(i);
     if ((this.adj16[this.at16(i) + FLAGS]! & ADJ_F_RESOLVED) !== 0) {
       if (state === PROBE) this.askAgain(i);
       this.send(p, i);
@@ -264,7 +265,8 @@ export class NeighTable {
     this.head[i] = NO_PACKET;
     this.waiting[i] = 0;
     this.handedOut[i] = 0;
-    this.usedAt[i] = Number.NEGATIVE_INFINITY;
+    // Modulo 2^32: so long ago that it does not count.
+    this.adj32[this.at32(i) + USED] = this.packets.nowMs - this.o.reachableMs;
     this.toldAt[i] = Number.NEGATIVE_INFINITY;
     const a = i * ADJ.size;
     this.adj.setU32(a + ADJ.at.nexthop, addr);
@@ -289,6 +291,7 @@ export class NeighTable {
   private enter(i: number, state: number, timeoutMs: number): void {
     this.state[i] = state;
     this.wheel.schedule(i, this.packets.nowMs + timeoutMs);
+    this.setReady(i);
   }
 
   private expire(i: number): void {
@@ -368,8 +371,21 @@ export class NeighTable {
   private isUsed(i: number): boolean {
     return (
       this.handedOut[i] === this.o.generation.value ||
-      this.packets.nowMs - this.usedAt[i]! < this.o.reachableMs
+      (this.packets.nowMs - this.adj32[this.at32(i) + USED]!) >>> 0 < this.o.reachableMs
     );
+  }
+
+  private use(i: number): void {
+    this.adj32[this.at32(i) + USED] = this.packets.nowMs;
+  }
+
+  /** Tells the native loop whether it may send by this neighbour without us. */
+  private setReady(i: number): void {
+    const at = this.at16(i) + FLAGS;
+    const flags = this.adj16[at]!;
+    const dev = this.netif.devices.byIndex(this.ifindexOf(i));
+    const ready = (flags & ADJ_F_RESOLVED) !== 0 && this.state[i] !== PROBE && dev !== undefined && dev.up;
+    this.adj16[at] = ready ? flags | ADJ_F_READY : flags & ~ADJ_F_READY;
   }
 
   // ----- packets
@@ -420,11 +436,14 @@ export class NeighTable {
   private at16(i: number): number {
     return (i * ADJ.size) >>> 1;
   }
+  private at32(i: number): number {
+    return (i * ADJ.size) >>> 2;
+  }
   private macAt(i: number): number {
     return i * ADJ.size + ADJ.at.dmac;
   }
   private ifindexOf(i: number): number {
-    return this.adj32[((i * ADJ.size) >>> 2) + IFINDEX]!;
+    return this.adj32[this.at32(i) + IFINDEX]!;
   }
   private hasMac(i: number, hi: number, lo: number): boolean {
     const mac = this.macAt(i);
@@ -440,7 +459,9 @@ export class NeighTable {
 
   private deviceChanged(dev: Device): void {
     for (let i = 1; i < this.top; i++) {
-      if (this.state[i] !== FREE && this.ifindexOf(i) === dev.ifindex) this.writeDevice(i, dev);
+      if (this.state[i] === FREE || this.ifindexOf(i) !== dev.ifindex) continue;
+      this.writeDevice(i, dev);
+      this.setReady(i);
     }
   }
 }

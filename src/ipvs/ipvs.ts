@@ -118,7 +118,7 @@ export class Ipvs {
     const l4 = packets.l4(p);
     if (packets.end(p) - l4 < PORTS_LEN) return this.refuse(p, DROP.L4_BAD_HEADER);
 
-    const ref = this.table.index.find(l3, l4, false);
+    const ref = this.find(p, l3, l4);
     if (ref < 0) return this.unknown(p, proto, l3, l4);
     if (!proto.check(b, l4, packets.end(p))) {
       packets.drop(p, DROP.L4_BAD_HEADER);
@@ -155,6 +155,15 @@ export class Ipvs {
   /** Pools of local addresses on this lcore. */
   laddrUse(): LaddrUse[] {
     return this.laddrs.stats();
+  }
+
+  /**
+   * The native loop has moved connection `c` to another state in the last poll: its new timeout begins. Call it for the events
+   * of a poll before its exceptions.
+   */
+  moved(c: number): void {
+    const r = this.table.records;
+    this.setTimeout(c, r.proto(c), r.state(c));
   }
 
   // ----- shared with icmp.ts
@@ -207,6 +216,15 @@ export class Ipvs {
   }
 
   // ----- packets
+
+  /** The flow of a packet: the one that the native loop has found, where that is still the same connection. */
+  private find(p: number, l3: number, l4: number): number {
+    const { packets, table } = this;
+    const hint = packets.hint(p);
+    if (hint < 0) return table.index.find(l3, l4, false);
+    const same = table.records.isMatch(hint >>> 1, hint & 1, packets.bytes, l3, l4);
+    return same ? hint : table.index.find(l3, l4, false);
+  }
 
   /** Drops what is for a service or a local address of ours and cannot be handled; the rest goes on. */
   private refuse(p: number, reason: number): typeof ACCEPT | typeof STOLEN {
@@ -315,14 +333,16 @@ export class Ipvs {
     this.setTimeout(c, proto.number, state);
   }
 
-  private setTimeout(c: number, number: number, state: number): void {
+  private timeoutOf(c: number, number: number, state: number): number {
     const dest: Dest | undefined = this.services.destAt(this.table.records.dest(c));
     const seconds = dest === undefined ? 0 : dest.svc.connTimeout;
-    const ms =
-      seconds > 0 && PROTO_BY_NUMBER[number]!.states[state]!.connTimeout
-        ? Math.min(seconds * 1000, MAX_TIMEOUT_MS)
-        : this.timeouts[number]![state]!;
-    this.table.setTimeout(c, ms, this.packets.nowMs);
+    return seconds > 0 && PROTO_BY_NUMBER[number]!.states[state]!.connTimeout
+      ? Math.min(seconds * 1000, MAX_TIMEOUT_MS)
+      : this.timeouts[number]![state]!;
+  }
+
+  private setTimeout(c: number, number: number, state: number): void {
+    this.table.setTimeout(c, this.timeoutOf(c, number, state), this.packets.nowMs);
   }
 
   private expire(c: number): void {
@@ -340,7 +360,8 @@ export class Ipvs {
     const dest = r.dest(c);
     if (!proto || r.state(c) >= proto.states.length || !XMIT_BY_FWD[r.fwd(c)] || !this.stats.has(dest))
       return false;
-    r.setTimeoutMs(c, Math.min(r.timeoutMs(c), MAX_TIMEOUT_MS));
+    // The lcore may have died between a change of state in the native loop and the timeout that goes with it.
+    r.setTimeoutMs(c, this.timeoutOf(c, proto.number, r.state(c)));
     // Adjacencies have been numbered anew.
     r.u32[(r.dir(c, DIR_IN) + D.adj) >>> 2] = 0;
     r.u32[(r.dir(c, DIR_OUT) + D.adj) >>> 2] = 0;

@@ -13,6 +13,7 @@ import { SaPool } from '../core/sapool.js';
 import type { Addresses } from '../inet/address.js';
 import { InetStack } from '../inet/inet.js';
 import { flowIndex } from '../ipvs/conn/flow-index.js';
+import { flowRules } from '../ipvs/flow-rules.js';
 import { Ipvs } from '../ipvs/ipvs.js';
 import { Netif } from '../netif/netif.js';
 import { formatIpv4 } from '../wire/ipv4.js';
@@ -21,7 +22,7 @@ import { MASTER, Mesh, type NeighLearnt, type Page, type ToLcore, type ToMaster 
 import { Replica } from './replica.js';
 import type { LcoreTask } from './task.js';
 
-/** Packets a poll takes at most, so that messages and timers are never far. */
+/** Packets for TypeScript that a poll takes at most, so that messages and timers are never far. */
 const BUDGET = 256;
 /** Busy polls between two looks at the message rings (an idle lcore looks each time). */
 const MESSAGE_INTERVAL = 16;
@@ -102,6 +103,8 @@ export class Lcore {
       lcores: task.lcores,
       config,
     });
+    native.flowRules(id, flowRules(task.stats.destOffset, config.xmitTtl));
+    if (config.flowOffload) this.netif.offload();
     this.idle = new Idle(task.idleSleep, (ms) => this.mesh.sleep(id, ms));
   }
 
@@ -115,15 +118,19 @@ export class Lcore {
     const stopAt = LCORE_BLOCK.at.stop >>> 2;
     const beatAt = LCORE_BLOCK.at.heartbeat >>> 2;
     for (let loops = 0; Atomics.load(head, stopAt) === 0; loops++) {
+      packets.setGeneration(inet.generation);
       const n = native.poll(id, BUDGET);
+      const received = packets.received;
+      const events = packets.eventCount;
+      for (let i = 0; i < events; i++) ipvs.moved(packets.event(i));
       for (let i = 0; i < n; i++) netif.receive(packets.exception(i));
       inet.tick(packets.nowMs);
       ipvs.tick(packets.nowMs);
       if (packets.pending()) native.flush(id);
       this.wakeRedirected();
       head[beatAt]! += 1;
-      const told = n === 0 || loops % MESSAGE_INTERVAL === 0 ? this.messages() : 0;
-      if (n > 0 || told > 0) idle.busy();
+      const told = received === 0 || loops % MESSAGE_INTERVAL === 0 ? this.messages() : 0;
+      if (received > 0 || told > 0) idle.busy();
       else idle.idle();
     }
   }

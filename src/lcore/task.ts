@@ -11,6 +11,8 @@ export interface StackConfig {
   unresTotalLength: number;
   poolHashSize: number;
   xmitTtl: boolean;
+  /** The native loop forwards the packets of known connections. */
+  flowOffload: boolean;
   connInitTimeoutMs: number;
   /** Milliseconds by state, in the order of the state tables' names. */
   tcpTimeoutsMs: Record<string, number>;

@@ -52,6 +52,7 @@ const stackConfig = (c: Config, lcores: number): StackConfig => ({
   unresTotalLength: Math.ceil(c.netif.pktpoolSize / 8 / lcores),
   poolHashSize: c.saPool.poolHashSize,
   xmitTtl: c.ipvs.conn.xmitTtl,
+  flowOffload: c.ipvs.conn.flowOffload,
   connInitTimeoutMs: c.ipvs.conn.initTimeoutS * 1000,
   tcpTimeoutsMs: seconds(c.ipvs.tcp.timeoutsS),
   udpTimeoutsMs: seconds(c.ipvs.udp.timeoutsS),

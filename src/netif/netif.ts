@@ -29,6 +29,13 @@ export class Netif {
     this.handlerOf[etherType] = this.handlers.push(handler) - 1;
   }
 
+  /** Lets the native loop forward what arrives for our MAC addresses, now and after every change of a device. */
+  offload(): void {
+    const tell = (dev: Device): void => this.packets.offload(dev.portId, dev.up ? dev.macBytes : undefined);
+    for (const dev of this.devices.list()) tell(dev);
+    this.devices.onChange(tell);
+  }
+
   /** A frame as it came from a port. Takes ownership. */
   receive(p: number): void {
     const dev = this.devices.byPort(this.packets.port(p));

@@ -144,6 +144,8 @@ function formatLcore(l: Lcore, stats: boolean): string {
 
 export function lcoreCounters({ stats }: Lcore): Grid {
   const of = (name: string): number => stats[name] ?? 0;
+  const packets = of('flowHits') + of('exceptions');
+  const ticks = of('busyTicks') + of('idleTicks');
   return [
     [
       ['lcore_loop', of('loops')],
@@ -162,5 +164,15 @@ export function lcoreCounters({ stats }: Lcore): Grid {
       ['opackets', of('txPackets')],
       ['obytes', of('txBytes')],
     ],
+    [
+      ['flow_hits', of('flowHits')],
+      ['flow_hits_%', percent(of('flowHits'), packets)],
+      ['cycles/packet', packets === 0 ? 0 : Math.round(of('busyTicks') / packets)],
+      ['idle_%', percent(of('idleTicks'), ticks)],
+    ],
   ];
 }
+
+/** A share with one decimal; nothing of nothing is 0. */
+const percent = (part: number, whole: number): number =>
+  whole === 0 ? 0 : Math.round((part / whole) * 1000) / 10;

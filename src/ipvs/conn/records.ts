@@ -3,7 +3,7 @@
  * used. Accessors read and write typed arrays at fixed offsets and allocate nothing.
  */
 import { Bytes } from '../../core/bytes.js';
-import { CONN4, CONN_F_USED, DIR4, DIR_OUT } from '../../core/layout.js';
+import { CONN4, CONN_F_HASHED, CONN_F_USED, DIR4, DIR_OUT } from '../../core/layout.js';
 
 const SIZE = CONN4.size;
 const WORDS = SIZE >>> 2;
@@ -18,6 +18,11 @@ const DEST = C.dest >>> 2;
 const LADDR = C.laddrSlot >>> 2;
 const END_SEQ = C.endSeq >>> 2;
 const END_ACK = C.endAck >>> 2;
+
+/** Where an IPv4 header has what a direction matches. The ports stand side by side, in both places. */
+const PROTO = 9;
+const SRC = 12;
+const DST = 16;
 
 export class Records {
   /** One more than the largest index. */
@@ -151,6 +156,19 @@ export class Records {
     const dir = this.dir(c, d);
     this.f64[(dir + D.bytes) >>> 3]! += bytes;
     this.u32[(dir + D.packets) >>> 2]! += 1;
+  }
+
+  /** True when connection `c` can be found and packets of direction `d` look like the one with these headers. */
+  isMatch(c: number, d: number, b: Bytes, l3: number, l4: number): boolean {
+    const f = this.bytes;
+    const dir = this.dir(c, d);
+    return (
+      (this.flags(c) & CONN_F_HASHED) !== 0 &&
+      f.u32(dir + D.sport) === b.u32(l4) &&
+      f.u32(dir + D.saddr) === b.u32(l3 + SRC) &&
+      f.u32(dir + D.daddr) === b.u32(l3 + DST) &&
+      f.u8(dir + D.proto) === b.u8(l3 + PROTO)
+    );
   }
 
   /** Writes what a direction matches. */

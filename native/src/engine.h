@@ -1,0 +1,20 @@
+// The native loop: repeats for packets of known connections what TypeScript (src/ipvs) does with them, in the same order and
+// to the byte. Whatever it isn't sure of stays as it is and goes to TypeScript.
+#pragma once
+#include <rte_mbuf.h>
+
+#include "lcore.h"
+
+namespace dpvs {
+
+/** Begins a poll. */
+void begin_flows(Lcore& lc);
+
+/**
+ * Forwards what flows cover of a burst (at most BURST packets): it is staged for its port.
+ * @param hints of the packets left: the flow found, or -1
+ * @returns number of packets left, moved to the front in their order
+ */
+uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int32_t* hints);
+
+}  // namespace dpvs

@@ -1,0 +1,42 @@
+// What TypeScript has told the native loop about protocols and forwarding modes (flowRules() of src/core/native.ts).
+#pragma once
+#include <cstdint>
+
+#include "layout.h"
+
+namespace dpvs {
+
+constexpr uint8_t NO_EVENT = 255;
+constexpr uint8_t NO_TABLE = 255;
+
+/** A transport protocol's state tables. */
+struct ProtoRules {
+  static constexpr uint32_t TABLES = 3;
+  static constexpr uint32_t EVENTS = 8;
+  static constexpr uint32_t STATES = 32;
+
+  bool known = false;
+  /** Note the sequence numbers of the real server's segments. */
+  bool observe = false;
+  /** States that count as active, as bits. */
+  uint32_t active = 0;
+  /** States in which a client's packet that opens a connection is for TypeScript, as bits. */
+  uint32_t closing = 0;
+  /** Event by the byte of TCP flags. */
+  uint8_t event_of[256] = {};
+  /** Not 0 for those that open a connection. */
+  uint8_t opens[256] = {};
+  uint8_t next[TABLES][EVENTS][STATES] = {};
+};
+
+struct FlowRules {
+  bool known = false;
+  bool count_hop = false;
+  DestStats* dests = nullptr;
+  /** By forwarding mode: table of packets from the client. */
+  uint8_t table_in[8] = {};
+  ProtoRules tcp;
+  ProtoRules udp;
+};
+
+}  // namespace dpvs

@@ -1,0 +1,47 @@
+/** What the native loop is told about protocols and forwarding modes: the very tables that this stack steps. */
+import { Bytes } from '../core/bytes.js';
+import type { FlowProto, FlowRules } from '../core/native.js';
+import * as tcp from '../wire/tcp.js';
+import { PROTOS } from './proto/index.js';
+import { NO_EVENT, type Proto } from './proto/table.js';
+import { XMIT_BY_FWD } from './xmit/index.js';
+
+/** "No event" and "no table" in tables of bytes. */
+const NONE = 255;
+const TCP_FLAGS = 256;
+
+export function flowRules(destOffset: number, xmitTtl: boolean): FlowRules {
+  return {
+    destOffset,
+    xmitTtl,
+    tableIn: Uint8Array.from(XMIT_BY_FWD, (x) => x?.tableIn ?? NONE),
+    protos: PROTOS.map(flowProto),
+  };
+}
+
+function flowProto(proto: Proto): FlowProto {
+  return {
+    number: proto.number,
+    states: proto.states.length,
+    events: proto.events.length,
+    next: proto.next,
+    eventOf: byFlags((b) => {
+      const event = proto.event(b, 0);
+      return event === NO_EVENT ? NONE : event;
+    }),
+    opens: byFlags((b) => Number(proto.opens(b, 0))),
+    active: Uint8Array.from(proto.states, (s) => Number(s.active === true)),
+    closing: Uint8Array.from(proto.states, (s) => Number(s.closing === true)),
+    observe: proto.observe !== undefined,
+  };
+}
+
+/** What `ask` says of a header with each combination of TCP flags. */
+function byFlags(ask: (header: Bytes) => number): Uint8Array {
+  const header = new Bytes(new ArrayBuffer(tcp.HEADER_LEN));
+  tcp.setHeaderLen(header, 0, tcp.HEADER_LEN);
+  return Uint8Array.from({ length: TCP_FLAGS }, (_, flags) => {
+    tcp.setFlags(header, 0, flags);
+    return ask(header);
+  });
+}

@@ -1,0 +1,258 @@
+/**
+ * One lcore with the whole stack over the real addon, driven step by step on a stopped clock. Frames go in through queue 0
+ * of its net_ring ports and come out of queue 1, where an injector (`Injector`) stands at the other end.
+ */
+import type { Command } from '../../../src/control/schema.js';
+import {
+  ADJ,
+  ADJ_CAP,
+  CONN4,
+  DEST_CAP,
+  DEST_STATS,
+  DROP_CAP,
+  LCORE_BLOCK,
+  LCORE_STATS,
+  MBUF,
+} from '../../../src/core/layout.js';
+import { Packets } from '../../../src/core/packet.js';
+import { SaPool } from '../../../src/core/sapool.js';
+import { InetStack } from '../../../src/inet/inet.js';
+import { flowIndex } from '../../../src/ipvs/conn/flow-index.js';
+import { flowRules } from '../../../src/ipvs/flow-rules.js';
+import { Ipvs, type IpvsConfig } from '../../../src/ipvs/ipvs.js';
+import { Replica } from '../../../src/lcore/replica.js';
+import { Netif } from '../../../src/netif/netif.js';
+import { parseIpv4 } from '../../../src/wire/ipv4.js';
+import { makeLcore, native, pool, type TestLcore } from './rig.js';
+
+const PAGE = 4096;
+const DEST_AT = Math.ceil(LCORE_STATS.size / PAGE) * PAGE;
+
+export interface SideOptions {
+  id: number;
+  /** DPDK ports of dpdk0, dpdk1, … */
+  ports: readonly number[];
+  conns: number;
+  /** Forward packets of known connections in the native loop. */
+  offload: boolean;
+  nowMs: number;
+  ipvs: IpvsConfig;
+  neighTimeoutMs: number;
+}
+
+export const macOf = (device: number): string => `02:00:00:00:00:0${device + 1}`;
+
+export class Side {
+  readonly id: number;
+  readonly ports: readonly number[];
+  readonly packets: Packets;
+  readonly replica: Replica;
+  readonly inet: InetStack;
+  readonly ipvs: Ipvs;
+  readonly conns: SharedArrayBuffer;
+  readonly adjacencies: SharedArrayBuffer;
+  readonly stats: SharedArrayBuffer;
+  /** Changes of state that the native loop has told of. */
+  events = 0;
+  private readonly netif: Netif;
+
+  constructor(o: SideOptions) {
+    this.id = o.id;
+    this.ports = o.ports;
+    this.conns = native.mapAnonymous(o.conns * CONN4.size);
+    this.adjacencies = native.mapAnonymous(ADJ_CAP * ADJ.size);
+    this.stats = native.mapAnonymous(DEST_AT + DEST_CAP * DEST_STATS.size);
+    const block = native.mapAnonymous(LCORE_BLOCK.size);
+    native.lcoreCreate({
+      id: o.id,
+      block,
+      stats: this.stats,
+      statsOffset: 0,
+      rxQueues: o.ports.map((port) => ({ port, queue: 0 })),
+      txQueues: o.ports.map((port) => ({ port, queue: 1 })),
+      redirectRing: 256,
+      conns: this.conns,
+      adjacencies: this.adjacencies,
+    });
+    native.lcoreBind(o.id);
+    native.lcoreClock(o.id, o.nowMs);
+    native.poll(o.id, 0);
+    const { arena, bufferOffset } = pool();
+    const stats = { buffer: this.stats, offset: 0 };
+    const flush = (): number => native.flush(o.id);
+    this.packets = new Packets({ arena, bufferOffset, block, stats, lcore: o.id, flush });
+    this.replica = new Replica(
+      o.ports.map((portId, i) => ({ name: `dpdk${i}`, portId, mac: macOf(i), mtu: 1500 })),
+      1,
+    );
+    this.netif = new Netif(this.packets, this.replica.inet.devices);
+    this.inet = new InetStack({
+      packets: this.packets,
+      netif: this.netif,
+      models: this.replica.inet,
+      adjacencies: this.adjacencies,
+      config: {
+        forwarding: true,
+        defaultTtl: 64,
+        neighTimeoutMs: o.neighTimeoutMs,
+        unresQueueLength: 4,
+        unresTotalLength: 32,
+      },
+    });
+    const saPool = new SaPool({ lcore: 0, lcores: 1, poolHashSize: 16 });
+    this.replica.inet.addresses.listen({
+      added: (ifa) => void (ifa.sapool && saPool.add(ifa.addr)),
+      removed: (ifa) => void (ifa.sapool && saPool.remove(saPool.slotOf(ifa.addr))),
+    });
+    this.ipvs = new Ipvs({
+      packets: this.packets,
+      netif: this.netif,
+      inet: this.inet,
+      services: this.replica.services,
+      saPool,
+      index: flowIndex(native, o.id),
+      conns: this.conns,
+      destStats: new Float64Array(this.stats, DEST_AT, (DEST_CAP * DEST_STATS.size) >>> 3),
+      lcore: 1,
+      lcores: 1,
+      config: o.ipvs,
+    });
+    native.flowRules(o.id, flowRules(DEST_AT, o.ipvs.xmitTtl ?? false));
+    if (o.offload) this.netif.offload();
+  }
+
+  apply(command: Command): void {
+    this.replica.apply(command);
+  }
+
+  /** One turn of the loop of src/lcore/lcore.ts at `nowMs`. @returns packets received */
+  turn(nowMs: number, budget = 1024): number {
+    const { packets, ipvs, inet, netif, id } = this;
+    native.lcoreClock(id, nowMs);
+    packets.setGeneration(inet.generation);
+    const n = native.poll(id, budget);
+    const { received, eventCount } = packets;
+    for (let i = 0; i < eventCount; i++) ipvs.moved(packets.event(i));
+    this.events += eventCount;
+    for (let i = 0; i < n; i++) netif.receive(packets.exception(i));
+    inet.tick(packets.nowMs);
+    ipvs.tick(packets.nowMs);
+    if (packets.pending()) native.flush(id);
+    return received;
+  }
+
+  stat(name: Exclude<keyof typeof LCORE_STATS.at, 'drops' | 'spare'>): number {
+    return this.packets.counters[LCORE_STATS.at[name] >>> 3]!;
+  }
+
+  /** All that both paths must agree on, but for connections. */
+  counters(): Record<string, unknown> {
+    const { drops, spare: _, ...fields } = LCORE_STATS.at;
+    const own = new Set(['loops', 'flowHits', 'exceptions', 'busyTicks', 'idleTicks', 'allocFail']);
+    const c = this.packets.counters;
+    const dests = new Float64Array(this.stats, DEST_AT, 64 * (DEST_STATS.size >>> 3));
+    const adjacencies = Buffer.from(new Uint8Array(this.adjacencies, 0, 64 * ADJ.size));
+    // DPDK ports are numbered through; everything else of a neighbour is the same on both sides. Whether the native
+    // loop may use it says nothing about the other side.
+    for (let at = 0; at < adjacencies.length; at += ADJ.size)
+      adjacencies.fill(0, at + ADJ.at.port, at + ADJ.at.port + 2);
+    return {
+      ...Object.fromEntries(
+        Object.entries(fields)
+          .filter(([k]) => !own.has(k))
+          .map(([k, at]) => [k, c[at >>> 3]]),
+      ),
+      handled: this.stat('flowHits') + this.stat('exceptions'),
+      drops: Array.from(c.subarray(drops >>> 3, (drops >>> 3) + DROP_CAP)),
+      dests: Array.from(dests),
+      neighbours: JSON.stringify(this.inet.neigh.list()),
+      adjacencies: adjacencies.toString('hex'),
+      conns: this.ipvs.table.size,
+      index: native.flowCount(this.id),
+      balance: this.packets.balance(),
+    };
+  }
+
+  /** Connection records as hex by the tuple of the client. */
+  records(): Map<string, string> {
+    const out = new Map<string, string>();
+    const r = this.ipvs.table.records;
+    const bytes = Buffer.from(this.conns);
+    for (let c = 1; c < r.capacity; c++) {
+      if (!r.isUsed(c)) continue;
+      const at = c * CONN4.size;
+      out.set(bytes.toString('hex', at, at + 13), bytes.toString('hex', at, at + CONN4.size));
+    }
+    return out;
+  }
+
+  close(): void {
+    native.lcoreUnbind(this.id);
+    native.lcoreDestroy(this.id);
+  }
+}
+
+/** The other end of the ports of several sides. */
+export class Injector {
+  private readonly lc: TestLcore;
+
+  constructor(id: number, ports: readonly number[]) {
+    const config = {
+      id,
+      block: native.mapAnonymous(LCORE_BLOCK.size),
+      stats: new SharedArrayBuffer(LCORE_STATS.size),
+      statsOffset: 0,
+      rxQueues: ports.map((port) => ({ port, queue: 1 })),
+      txQueues: ports.map((port) => ({ port, queue: 0 })),
+      redirectRing: 2,
+      conns: native.mapAnonymous(2 * CONN4.size),
+      adjacencies: native.mapAnonymous(ADJ_CAP * ADJ.size),
+    };
+    this.lc = makeLcore(config);
+  }
+
+  /** A frame that arrives on device `device` of a side, or (`redirected`) that another lcore has received there. */
+  send(side: Side, device: number, frame: Uint8Array, length: number, redirected: boolean): void {
+    const { packets } = this.lc;
+    const p = packets.alloc();
+    if (p === 0) throw new Error('packet pool is empty');
+    const port = side.ports[device]!;
+    packets.bytes.raw.set(length === frame.length ? frame : frame.subarray(0, length), packets.data(p));
+    packets.setLen(p, length);
+    if (redirected) {
+      packets.bytes.view.setUint16(p + MBUF.port, port, true);
+      packets.redirect(p, side.id);
+    } else {
+      packets.transmit(p, port);
+    }
+  }
+
+  flush(): void {
+    native.flush(this.lc.id);
+  }
+
+  /** Frames that have come out since the last call, by port. */
+  take(): Map<number, Buffer[]> {
+    const out = new Map<number, Buffer[]>();
+    const { packets, id } = this.lc;
+    for (let n = native.poll(id, 1024); n > 0; n = native.poll(id, 1024)) {
+      for (let i = 0; i < n; i++) {
+        const p = packets.exception(i);
+        const at = packets.data(p);
+        const frames = out.get(packets.port(p)) ?? [];
+        frames.push(Buffer.from(packets.bytes.raw.slice(at, at + packets.len(p))));
+        out.set(packets.port(p), frames);
+        packets.drop(p, 0);
+      }
+      native.flush(id);
+    }
+    return out;
+  }
+
+  close(): void {
+    native.lcoreUnbind(this.lc.id);
+    native.lcoreDestroy(this.lc.id);
+  }
+}
+
+export const ip = parseIpv4;

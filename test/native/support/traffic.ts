@@ -1,0 +1,394 @@
+/** Random services and random traffic for them, good and bad, from a seed. */
+import type { Command } from '../../../src/control/schema.js';
+import { formatIpv4 } from '../../../src/wire/ipv4.js';
+import { ip, macOf } from './side.js';
+
+export class Rng {
+  constructor(private s: number) {}
+  /** 0 <= x < n, integer (mulberry32). */
+  below(n: number): number {
+    this.s = (this.s + 0x6d2b79f5) | 0;
+    let t = Math.imul(this.s ^ (this.s >>> 15), 1 | this.s);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * n);
+  }
+  chance(percent: number): boolean {
+    return this.below(1000) < percent * 10;
+  }
+  pick<T>(list: readonly T[]): T {
+    return list[this.below(list.length)]!;
+  }
+  u16(): number {
+    return this.below(65536);
+  }
+}
+
+interface Service {
+  proto: 'tcp' | 'udp';
+  addr: string;
+  port: number;
+  dests: { addr: string; port: number }[];
+}
+interface Tuple {
+  proto: number;
+  saddr: number;
+  sport: number;
+  daddr: number;
+  dport: number;
+}
+
+const GATEWAY = '10.1.0.254';
+const ETH = 14;
+const TCP_SHAPES = [0x02, 0x12, 0x10, 0x10, 0x10, 0x18, 0x11, 0x04, 0x14, 0x01, 0x00, 0x29];
+const EDGES = [0, 0xffff, 0xfffe, 1];
+
+/** One random world: what is configured, and frames for it. */
+export class World {
+  readonly commands: Command[] = [];
+  private readonly services: Service[] = [];
+  private readonly sessions: Tuple[] = [];
+  /** Tuples of answers that real servers may send. */
+  private readonly answers: Tuple[] = [];
+  private readonly frame = Buffer.alloc(2048);
+  private readonly statics: string[] = [];
+  private broken = false;
+
+  constructor(private readonly r: Rng) {
+    this.configure();
+  }
+
+  // ----- configuration
+
+  private configure(): void {
+    const { r, commands } = this;
+    const addr = (dev: string, a: string, plen: number, sapool = false): void =>
+      void commands.push({ op: 'addr.add', dev, addr: a, plen, scope: 'global', validLft: 0, sapool });
+    addr('dpdk0', '10.1.0.1', 16);
+    addr('dpdk1', '192.168.0.1', 16);
+    commands.push({
+      op: 'route.add',
+      dst: '0.0.0.0',
+      plen: 0,
+      via: GATEWAY,
+      mtu: r.chance(30) ? 600 : 0,
+      metric: 0,
+      tos: 0,
+      local: false,
+    });
+    for (let i = 0, n = 1 + r.below(4); i < n; i++) {
+      const proto = r.pick(['tcp', 'udp'] as const);
+      const svc = { proto, addr: `10.1.1.${i + 1}`, port: 1 + r.below(65535) };
+      addr('dpdk0', svc.addr, 32);
+      commands.push({
+        op: 'svc.add',
+        svc,
+        scheduler: r.pick(['rr', 'wrr']),
+        connTimeout: r.chance(40) ? 1 + r.below(20) : 0,
+      });
+      const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => ({
+        addr: `192.168.0.${10 + k}`,
+        port: 1 + r.below(65535),
+      }));
+      for (const dest of dests) {
+        const weight = r.below(4);
+        commands.push({
+          op: 'dest.add',
+          svc,
+          dest,
+          fwd: 'fullnat',
+          weight,
+          maxConn: r.chance(20) ? 20 : 0,
+          minConn: 0,
+        });
+      }
+      for (let k = r.below(3); k >= 0; k--)
+        commands.push({ op: 'laddr.add', svc, addr: `192.168.0.${200 + i * 3 + k}`, dev: 'dpdk1' });
+      this.services.push({ ...svc, dests });
+    }
+    for (const host of ['192.168.0.10', '192.168.0.12']) {
+      commands.push({ op: 'neigh.add', dev: 'dpdk1', addr: host, lladdr: this.macFor(ip(host)) });
+      this.statics.push(host);
+    }
+  }
+
+  /** A change while traffic runs; it may be refused, by both sides alike. */
+  change(): Command {
+    const { r } = this;
+    const s = r.pick(this.services);
+    const svc = { proto: s.proto, addr: s.addr, port: s.port };
+    const dest = r.pick(s.dests);
+    const what = r.below(12);
+    this.broken ||= what < 3;
+    switch (what) {
+      case 0:
+        return { op: 'link.set', dev: r.pick(['dpdk0', 'dpdk1']), mtu: r.pick([1500, 1400, 576]) };
+      case 1:
+        return { op: 'link.set', dev: r.pick(['dpdk0', 'dpdk1']), up: r.chance(80) };
+      case 2:
+        return { op: 'link.set', dev: 'dpdk0', addr: r.chance(80) ? macOf(0) : '02:00:00:00:00:99' };
+      case 3:
+        return { op: 'dest.edit', svc, dest, weight: r.below(4) };
+      case 4:
+        return { op: 'dest.del', svc, dest };
+      case 5:
+      case 6:
+        return { op: 'dest.add', svc, dest, fwd: 'fullnat', weight: 1, maxConn: 0, minConn: 0 };
+      case 7:
+        return { op: 'svc.edit', svc, connTimeout: r.below(20) };
+      case 8:
+        return { op: 'neigh.del', dev: 'dpdk1', addr: r.pick(this.statics) };
+      case 9:
+        return { op: 'neigh.add', dev: 'dpdk1', addr: r.pick(this.statics), lladdr: '02:00:00:00:77:77' };
+      case 10:
+        return {
+          op: 'route.add',
+          dst: '172.16.0.0',
+          plen: 16,
+          via: GATEWAY,
+          mtu: r.pick([0, 500]),
+          metric: 0,
+          tos: 0,
+          local: false,
+        };
+      default:
+        return { op: 'route.del', dst: '172.16.0.0', plen: 16, local: false };
+    }
+  }
+
+  /** Ends, some steps later, what would leave nothing to forward. */
+  mend(): Command[] {
+    if (!this.broken || !this.r.chance(20)) return [];
+    this.broken = false;
+    const up = { op: 'link.set', up: true, mtu: 1500 } as const;
+    return [
+      { ...up, dev: 'dpdk0', addr: macOf(0) },
+      { ...up, dev: 'dpdk1' },
+    ];
+  }
+
+  // ----- what comes back
+
+  /** Learns from a frame that was sent on a device. @returns an ARP reply that is due, or undefined */
+  learn(device: number, f: Buffer): Buffer | undefined {
+    if (f.readUInt16BE(12) === 0x0806)
+      return f.readUInt16BE(20) === 1 && this.r.chance(85) ? this.arpReply(f) : undefined;
+    const proto = f[23]!;
+    if (device === 1 && (proto === 6 || proto === 17)) {
+      const answer = {
+        proto,
+        saddr: f.readUInt32BE(30),
+        sport: f.readUInt16BE(36),
+        daddr: f.readUInt32BE(26),
+        dport: f.readUInt16BE(34),
+      };
+      if (this.answers.length < 24) this.answers.push(answer);
+      else this.answers[this.r.below(24)] = answer;
+    }
+    return undefined;
+  }
+
+  private macFor(addr: number): string {
+    return `02:00:${addr
+      .toString(16)
+      .padStart(8, '0')
+      .replace(/(..)(?!$)/g, '$1:')}`;
+  }
+
+  private arpReply(request: Buffer): Buffer {
+    const reply = Buffer.alloc(60);
+    const mac = Buffer.from(this.macFor(request.readUInt32BE(38)).replaceAll(':', ''), 'hex');
+    request.copy(reply, 0, 6, 12);
+    mac.copy(reply, 6);
+    reply.set([8, 6, 0, 1, 8, 0, 6, 4, 0, 2], 12);
+    mac.copy(reply, 22);
+    request.copy(reply, 28, 38, 42);
+    request.copy(reply, 32, 22, 28);
+    request.copy(reply, 38, 28, 32);
+    return reply;
+  }
+
+  // ----- frames
+
+  /** The next frame, valid until the next call. */
+  next(id: number): { device: number; frame: Buffer; length: number } {
+    const { r, frame } = this;
+    if (r.chance(3) && this.answers.length > 0) return this.icmpError(id);
+    const back = this.answers.length > 0 && r.chance(50);
+    const t = back ? r.pick(this.answers) : this.session();
+    const device = back ? 1 : 0;
+    let l4 = ETH + 20;
+    const options = r.chance(1) ? 4 * (1 + r.below(10)) : 0;
+    l4 += options;
+    const header = t.proto === 6 ? 20 : 8;
+    const data = r.chance(4) ? 300 + r.below(1130) : r.below(40);
+    const length = l4 + header + data;
+    this.ethernet(device);
+    this.ipv4(id, length - ETH, t, options);
+    frame.fill(id & 255, l4, length);
+    frame.writeUInt16BE(t.sport, l4);
+    frame.writeUInt16BE(t.dport, l4 + 2);
+    const sum = r.chance(5) ? r.pick(EDGES) : r.u16();
+    if (t.proto === 6) {
+      frame.writeUInt32BE(
+        r.chance(80) ? (0xfffffc00 + r.below(2048)) % 2 ** 32 : r.u16() * 65536 + r.u16(),
+        l4 + 4,
+      );
+      frame.writeUInt32BE(r.u16() * 65536 + r.u16(), l4 + 8);
+      const words = Math.min(15, 5 + (r.chance(30) ? r.below(4) : 0));
+      frame[l4 + 12] = (20 + data >= words * 4 ? words : 5) << 4;
+      frame[l4 + 13] = r.chance(90) ? r.pick(TCP_SHAPES) : r.below(256);
+      frame.writeUInt16BE(sum, l4 + 16);
+    } else {
+      frame.writeUInt16BE(8 + (r.chance(5) ? r.below(data + 1) : data), l4 + 4);
+      frame.writeUInt16BE(sum, l4 + 6);
+    }
+    let end = length;
+    if (r.chance(30)) end = Math.max(length, 60);
+    if (r.chance(10)) end = this.damage(device, length, l4, t.proto);
+    return { device, frame, length: end };
+  }
+
+  private session(): Tuple {
+    const { r, sessions } = this;
+    if (sessions.length > 0 && !r.chance(12)) return r.pick(sessions);
+    const s = r.pick(this.services);
+    const t = {
+      proto: s.proto === 'tcp' ? 6 : 17,
+      saddr: r.chance(70) ? ip('172.16.0.0') + r.below(200) : ip('10.1.2.0') + 1 + r.below(8),
+      sport: r.u16(),
+      daddr: ip(s.addr),
+      dport: s.port,
+    };
+    if (sessions.length < 32) sessions.push(t);
+    else sessions[r.below(32)] = t;
+    return t;
+  }
+
+  private ethernet(device: number): void {
+    this.frame.write(macOf(device).replaceAll(':', ''), 0, 'hex');
+    this.frame.write('0200000000aa', 6, 'hex');
+    this.frame.writeUInt16BE(0x0800, 12);
+  }
+
+  private ipv4(id: number, total: number, t: Tuple, options: number): void {
+    const { r, frame } = this;
+    frame[14] = 0x45 + (options >>> 2);
+    frame[15] = r.chance(90) ? 0 : r.below(256);
+    frame.writeUInt16BE(total, 16);
+    frame.writeUInt16BE(id, 18);
+    frame.writeUInt16BE(r.chance(50) ? 0x4000 : r.chance(5) ? 0x8000 : 0, 20);
+    frame[22] = r.chance(94) ? 64 : r.below(4);
+    frame[23] = t.proto;
+    frame.writeUInt32BE(t.saddr, 26);
+    frame.writeUInt32BE(t.daddr, 30);
+    for (let i = 0; i < options; i++) frame[34 + i] = r.chance(90) ? 1 : r.below(256);
+    this.seal();
+  }
+
+  /** Writes the right header checksum. */
+  private seal(): void {
+    const { frame } = this;
+    frame.writeUInt16BE(0, 24);
+    let sum = 0;
+    const end = ETH + (frame[14]! & 15) * 4;
+    for (let i = ETH; i < end; i += 2) sum += frame.readUInt16BE(i);
+    sum = (sum & 0xffff) + (sum >>> 16);
+    frame.writeUInt16BE(~((sum & 0xffff) + (sum >>> 16)) & 0xffff, 24);
+  }
+
+  /** Something that a sender should not do. @returns the length of the frame */
+  private damage(device: number, length: number, l4: number, proto: number): number {
+    const { r, frame } = this;
+    switch (r.below(16)) {
+      case 0:
+        frame[24 + r.below(2)]! ^= 1 << r.below(8); // header checksum
+        break;
+      case 1:
+        frame[r.below(6)]! ^= 1 << r.below(8); // another host, or a group
+        break;
+      case 2:
+        frame.fill(255, 0, 6);
+        break;
+      case 3:
+        frame.writeUInt16BE(r.pick([0x0806, 0x86dd, 0x8100, 0x1234]), 12);
+        break;
+      case 4:
+        frame.writeUInt16BE(r.pick([0x2000, 1, 0x20b9]), 20); // fragments
+        this.seal();
+        break;
+      case 5:
+        frame.writeUInt16BE(r.pick([0, 19, 20, 23, 27, 39, length - ETH - 1, length - ETH + 1, 0xffff]), 16);
+        this.seal();
+        break;
+      case 6:
+        return r.below(length + 1); // cut off
+      case 7:
+        frame[14] = r.below(256);
+        this.seal();
+        break;
+      case 8:
+        frame[23] = r.pick([1, 2, 47, 6, 17]);
+        this.seal();
+        break;
+      case 9:
+        frame.writeUInt32BE(
+          r.pick([ip('10.1.0.1'), 0, 0xffffffff, ip('127.0.0.1'), ip('224.0.0.1'), ip('10.1.255.255')]),
+          26,
+        );
+        this.seal();
+        break;
+      case 10:
+        if (proto === 6) frame[l4 + 12] = r.below(256);
+        else frame.writeUInt16BE(r.pick([0, 7, 8, 9, 0xffff, r.below(100)]), l4 + 4);
+        break;
+      case 11:
+        frame.fill(0x5a, length, length + 200); // trailer
+        return length + r.below(200);
+      case 12:
+        frame.write(macOf(1 - device).replaceAll(':', ''), 0, 'hex');
+        break;
+      case 13:
+        for (let i = 0; i < length; i++) frame[i] = r.below(256);
+        break;
+      case 14:
+        frame.writeUInt32BE(r.pick([ip('10.1.255.255'), ip('224.0.0.5'), 0xffffffff, ip('8.8.8.8')]), 30);
+        this.seal();
+        break;
+      default:
+        frame[r.below(length)]! ^= 1 << r.below(8);
+    }
+    return length;
+  }
+
+  /** An ICMP error about a packet that had gone to a real server. */
+  private icmpError(id: number): { device: number; frame: Buffer; length: number } {
+    const { r, frame } = this;
+    const a = r.pick(this.answers);
+    this.ethernet(1);
+    const length = ETH + 20 + 8 + 28;
+    frame.fill(0, ETH + 20, length);
+    frame[34] = r.pick([3, 11, 4, 5]);
+    frame[35] = r.below(5);
+    frame[42] = 0x45;
+    frame.writeUInt16BE(28, 44);
+    frame[50] = 60;
+    frame[51] = a.proto;
+    frame.writeUInt32BE(a.daddr, 54);
+    frame.writeUInt32BE(a.saddr, 58);
+    frame.writeUInt16BE(a.dport, 62);
+    frame.writeUInt16BE(a.sport, 64);
+    let sum = 0;
+    for (let i = 34; i < length; i += 2) sum += frame.readUInt16BE(i);
+    sum = (sum & 0xffff) + (sum >>> 16);
+    frame.writeUInt16BE(~((sum & 0xffff) + (sum >>> 16)) & 0xffff, 36);
+    this.ipv4(id, length - ETH, { proto: 1, saddr: a.saddr, daddr: a.daddr, sport: 0, dport: 0 }, 0);
+    return { device: 1, frame, length };
+  }
+
+  /** For messages. */
+  toString(): string {
+    return (
+      this.services.map((s) => `${s.proto} ${s.addr}:${s.port}`).join(', ') + `, ${formatIpv4(ip(GATEWAY))}`
+    );
+  }
+}
