@@ -108,7 +108,7 @@ export interface DpvsOptions {
   nodeArgs?: string[];
 }
 
-const poolSize = (n: number): number => 2 ** Math.max(16, Math.ceil(Math.log2(n + 1))) - 1;
+const poolSize = (n: number): number => 2 ** Math.max(17, Math.ceil(Math.log2(n + 1))) - 1;
 
 export function dpvsConf(o: DpvsOptions): string {
   const timeouts = Object.entries(o.tcpTimeouts ?? {}).map(([state, s]) => `            ${state} ${s}`);
