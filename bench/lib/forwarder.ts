@@ -36,6 +36,11 @@ export abstract class Forwarder {
     return this.child.pid!;
   }
 
+  /** The end of what it has printed. */
+  get log(): string {
+    return this.output;
+  }
+
   /** CPU time of the data lcore's thread so far. */
   schedule(): Schedule {
     return schedule(this.pid, this.tid);
@@ -73,7 +78,7 @@ export abstract class Forwarder {
       env: { ...process.env, BENCH_SOURCE: this.source.path },
     });
     const keep = (b: Buffer): void => {
-      this.output = (this.output + b.toString()).slice(-20_000);
+      this.output = (this.output + b.toString()).slice(-200_000);
     };
     this.child.stdout!.on('data', keep);
     this.child.stderr!.on('data', keep);
