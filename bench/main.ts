@@ -45,8 +45,9 @@ if (o.help === true) {
 async function bench(): Promise<number> {
   const quick = o.quick === true;
   const only = o.only?.flatMap((s) => s.split(','));
+  const names = new Set(SCENARIOS.map((s) => s.name));
   const wanted = SCENARIOS.filter((s) =>
-    only === undefined ? !(quick && s.slow === true) : only.some((n) => s.name === n || s.name.startsWith(`${n}-`)),
+    only === undefined ? !(quick && s.slow === true) : only.some((n) => s.name === n || (!names.has(n) && s.name.startsWith(`${n}-`))),
   );
   if (wanted.length === 0) {
     console.error(`no scenario ${only?.join(', ')}\n${USAGE}`);

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type ControlClient } from '../../src/control/client.js';
 import { NET, networkFields, range } from './network.js';
 import { PLUGIN, ROOT } from './paths.js';
-import { Source } from './source.js';
+import { type Counters, Source } from './source.js';
 import { pinOthers, schedule, type Schedule, threadNamed } from './threads.js';
 
 export const DATA_CPU = 1;
@@ -44,6 +44,14 @@ export abstract class Forwarder {
   /** CPU time of the data lcore's thread so far. */
   schedule(): Schedule {
     return schedule(this.pid, this.tid);
+  }
+
+  /** Packets are counted by the devices and not by the source. */
+  protected deviceStats = false;
+
+  async counters(): Promise<Counters> {
+    if (this.deviceStats) await this.source.order('STATS');
+    return this.source.counters();
   }
 
   pause(): void {
@@ -100,6 +108,10 @@ export async function endAll(): Promise<void> {
   await Promise.all([...running].map((f) => f.end()));
 }
 
+export type Devices = readonly [string, string];
+const SOURCE: Devices = ['net_null0,size=64', 'net_null1,size=64'];
+const POOL = 32767;
+
 export interface DpvsOptions {
   flowOffload: boolean;
   /** Connections that must fit. */
@@ -107,9 +119,11 @@ export interface DpvsOptions {
   /** Lines for `ipvs_defs { tcp { timeout { … } } }`. */
   tcpTimeouts?: Record<string, number>;
   idleSleep?: 'off' | 'auto';
-  /** Devargs of dpdk0 when it is not the source's client side. */
-  devargs0?: string;
-  /** Environment of the daemon (NODE_OPTIONS for profiles). */
+  /** Devices in place of the source's two sides; their own counters count then. */
+  devargs?: Devices;
+  /** Packet buffers. */
+  pool?: number;
+  /** Options of the daemon's node. */
   nodeArgs?: string[];
 }
 
@@ -128,9 +142,9 @@ global_defs {
     log_level WARNING
 }
 netif_defs {
-    <init> pktpool_size 32767
-${device('dpdk0', o.devargs0 ?? 'net_null0,size=64')}
-${device('dpdk1', 'net_null1,size=64')}
+    <init> pktpool_size ${o.pool ?? POOL}
+${device('dpdk0', (o.devargs ?? SOURCE)[0])}
+${device('dpdk1', (o.devargs ?? SOURCE)[1])}
 }
 worker_defs {
     <init> idle_sleep ${o.idleSleep ?? 'off'}
@@ -172,6 +186,7 @@ function oneAnEntry(line: string): string[] {
 
 export class Dpvs extends Forwarder {
   client!: ControlClient;
+  macs: readonly [string, string] = ['', ''];
   readonly path: 'flow' | 'typescript';
   readonly ipc = join(this.dir, 'dpvs.ipc');
 
@@ -196,8 +211,10 @@ export class Dpvs extends Forwarder {
     const links = await d.client.call('link.list', {});
     const mac = (name: string): string => links.find((l) => l.name === name)!.mac;
     d.source.setAll(networkFields([mac('dpdk0'), mac('dpdk1')]));
-    d.source.setAll({ PROTO: 17, FRAME: 64, RING: 1024, SIDES: 3 });
-    if (o.devargs0 === undefined) await d.source.order('ARM');
+    d.source.setAll({ PROTO: 17, FRAME: 64, RING: 1024, SIDES: 3, ARM_SIDES: 3 });
+    d.deviceStats = o.devargs !== undefined;
+    if (!d.deviceStats) await d.source.order('ARM');
+    d.macs = [mac('dpdk0'), mac('dpdk1')];
     await d.network();
     return d;
   }
@@ -252,20 +269,21 @@ export class Testpmd extends Forwarder {
     super(`testpmd ${mode}`);
   }
 
-  static async start(mode: PmdMode): Promise<Testpmd> {
+  static async start(mode: PmdMode, devargs?: Devices, pool = POOL): Promise<Testpmd> {
     const t = new Testpmd(mode);
     const eal = ['-l', `${CONTROL_CPU},${DATA_CPU}`, '--in-memory', '--iova-mode=va', '--no-pci', '--no-telemetry'];
-    eal.push('-d', PLUGIN, '--vdev', 'net_null0,size=64', '--vdev', 'net_null1,size=64');
+    eal.push('-d', PLUGIN, ...(devargs ?? SOURCE).flatMap((v) => ['--vdev', v]));
     if (!hugepagesFree()) eal.splice(2, 1, '--no-huge', '-m', '256', '--no-shconf', `--file-prefix=bench-${process.pid}-${mode}`);
     // The same burst and rings as dpvs; without -i it forwards until its standard input ends.
-    const own = [`--forward-mode=${mode}`, '--nb-cores=1', '--total-num-mbufs=32767', '--rxd=1024', '--txd=1024', '--burst=32'];
+    const own = [`--forward-mode=${mode}`, '--nb-cores=1', `--total-num-mbufs=${pool}`, '--rxd=1024', '--txd=1024', '--burst=32'];
     t.spawn('stdbuf', ['-oL', 'dpdk-testpmd', ...eal, '--', ...own, '--auto-start', '--no-lsc-interrupt', '--no-flush-rx']);
     await t.until('forwarding', () => /Press enter to exit/i.test(t.output));
     t.tid = threadNamed(t.pid, /^(lcore|rte)-worker-1$/).tid;
     pinOthers(t.pid, t.tid, CONTROL_CPU);
     t.source.setAll(networkFields(['02:00:00:00:00:01', '02:00:00:00:00:02']));
-    t.source.setAll({ PROTO: 17, FRAME: 64, RING: 1024, SIDES: 3, SYNTHETIC: 1 });
-    await t.source.order('ARM');
+    t.source.setAll({ PROTO: 17, FRAME: 64, RING: 1024, SIDES: 3, SYNTHETIC: 1, ARM_SIDES: 3 });
+    t.deviceStats = devargs !== undefined;
+    if (!t.deviceStats) await t.source.order('ARM');
     return t;
   }
 }

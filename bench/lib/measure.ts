@@ -36,9 +36,9 @@ export interface Turns {
 
 /** Measures once, the forwarder running and its source on. */
 export async function slice(f: Forwarder, ms: number): Promise<Slice> {
-  const before = { c: f.source.counters(), s: f.schedule(), t: process.hrtime.bigint() };
+  const before = { c: await f.counters(), s: f.schedule(), t: process.hrtime.bigint() };
   await sleep(ms);
-  const after = { c: f.source.counters(), s: f.schedule(), t: process.hrtime.bigint() };
+  const after = { c: await f.counters(), s: f.schedule(), t: process.hrtime.bigint() };
   return {
     packets: after.c.tx - before.c.tx,
     received: after.c.rx - before.c.rx,

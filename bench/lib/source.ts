@@ -72,7 +72,7 @@ export class Source {
   }
 
   /** Gives an order to the plugin and waits until it is done. */
-  async order(name: 'ARM' | 'BUILD' | 'CLEAR', timeoutMs = 20_000): Promise<void> {
+  async order(name: 'ARM' | 'BUILD' | 'CLEAR' | 'DISARM' | 'STATS', timeoutMs = 20_000): Promise<void> {
     this.set('ORDER_CODE', num(`ORDER_${name}`));
     const order = this.get('ORDER') + 1;
     this.set('ORDER', order);

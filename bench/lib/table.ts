@@ -11,6 +11,9 @@ export function count(n: number): string {
   return String(n);
 }
 
+/** Grouped digits for big numbers, three significant ones for small. */
+const figure = (n: number): string => (n >= 1000 ? Math.round(n).toLocaleString('en') : short(n));
+
 const span = (median: string, min: number, max: number): string => `${median} (${short(min)}–${short(max)})`;
 
 /** The cells of a run, in the order of the head. */
@@ -24,17 +27,17 @@ export function cells(r: Run): string[] {
   const target =
     r.target === undefined
       ? '-'
-      : `${r.target.sign} ${r.target.of === 'ratio' ? r.target.bound : short(r.target.bound)} ${ok === undefined ? '' : ok ? 'reached' : 'missed'}`.trim();
+      : `${r.target.sign} ${r.target.of === 'ratio' ? r.target.bound : figure(r.target.bound)} ${ok === undefined ? '' : ok ? 'reached' : 'missed'}`.trim();
   const value =
     r.value === undefined
       ? '-'
-      : `${r.value >= 1000 ? Math.round(r.value).toLocaleString('en') : short(r.value)} ${r.unit ?? ''}`.trim();
+      : `${figure(r.value)} ${r.unit ?? ''}${r.max > r.min ? ` (${figure(r.min)}–${figure(r.max)})` : ''}`.trim();
   return [
     r.name,
     r.mode,
     r.path,
     r.flows === 0 ? '-' : count(r.flows),
-    packets ? span(short(r.mpps), r.min, r.max) : '-',
+    packets ? (r.value === undefined ? span(short(r.mpps), r.min, r.max) : short(r.mpps)) : '-',
     packets ? short(r.nsPerPacket) : '-',
     packets ? (r.lossPct < 0.001 ? '0' : short(r.lossPct)) : '-',
     share,

@@ -614,10 +614,12 @@ static int clear(void) {
 static int arm(void) {
   if (armed) return EBUSY;
   for (int s = 0; s < 2; s++) {
+    if (!(ctl[F_ARM_SIDES] & (1u << s))) continue;
     if (rte_eth_dev_get_port_by_name(s == 0 ? "net_null0" : "net_null1", &port_id[s]) != 0) return ENODEV;
   }
   make_forms();
   for (int s = 0; s < 2; s++) {
+    if (!(ctl[F_ARM_SIDES] & (1u << s))) continue;
     struct rte_eth_fp_ops *ops = &rte_eth_fp_ops[port_id[s]];
     driver_rx[s] = ops->rx_pkt_burst;
     driver_tx[s] = ops->tx_pkt_burst;
@@ -629,6 +631,32 @@ static int arm(void) {
   return 0;
 }
 
+/** Gives the ports back to their drivers; what is under way in our functions ends within a burst. */
+static int disarm(void) {
+  if (!armed) return EINVAL;
+  for (int s = 0; s < 2; s++) {
+    if (!(ctl[F_ARM_SIDES] & (1u << s))) continue;
+    struct rte_eth_fp_ops *ops = &rte_eth_fp_ops[port_id[s]];
+    ops->rx_pkt_burst = driver_rx[s];
+    ops->tx_pkt_burst = driver_tx[s];
+  }
+  armed = false;
+  return 0;
+}
+
+static int stats(void) {
+  uint16_t port, n = 0;
+  RTE_ETH_FOREACH_DEV(port) {
+    struct rte_eth_stats s;
+    const int rc = rte_eth_stats_get(port, &s);
+    if (rc != 0) return -rc;
+    if (n == 0) ctl[F_RX0] = s.ipackets;
+    else if (n == 1) ctl[F_TX1] = s.opackets;
+    n++;
+  }
+  return n == 2 ? 0 : ENODEV;
+}
+
 static int obey(uint64_t code) {
   switch (code) {
     case ORDER_ARM:
@@ -638,6 +666,10 @@ static int obey(uint64_t code) {
       return build();
     case ORDER_CLEAR:
       return clear();
+    case ORDER_DISARM:
+      return disarm();
+    case ORDER_STATS:
+      return stats();
     default:
       return EINVAL;
   }

@@ -21,6 +21,7 @@ enum field {
   F_LATENCY = 11,
   F_WINDOW = 12, /* lives that may be under way at once */
   F_RING = 13, /* packets that a receive queue holds before it overflows, when paced */
+  F_ARM_SIDES = 15, /* bit 0: take over the client side's driver, bit 1: the server side's */
   F_SYNTHETIC = 14, /* replies are not learnt but made up: for forwarders that translate nothing */
 
   /* --- the network (addresses and ports in host order, MACs as six bytes from the lowest) */
@@ -72,5 +73,6 @@ enum field {
 #define LATENCY_CELLS 1536
 #define CTL_FIELDS (F_LATENCY_HIST + LATENCY_CELLS)
 
-enum order { ORDER_ARM = 1, ORDER_BUILD = 2, ORDER_DISARM = 3, ORDER_CLEAR = 4 };
+/* STATS writes the first and second port's own counters to F_RX0 and F_TX1. */
+enum order { ORDER_ARM = 1, ORDER_BUILD = 2, ORDER_DISARM = 3, ORDER_CLEAR = 4, ORDER_STATS = 5 };
 enum mode { MODE_IDLE = 0, MODE_WALK = 1, MODE_RUN = 2, MODE_SYN = 3, MODE_LIFE = 4 };

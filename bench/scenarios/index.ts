@@ -3,6 +3,8 @@ import { CONNECTIONS } from './connections.js';
 import type { Scenario } from './context.js';
 import { COST } from './cost.js';
 import { PACKETS } from './packets.js';
+import { PCAP } from './pcap.js';
 import { QUALITY } from './quality.js';
+import { VETH } from './veth.js';
 
-export const SCENARIOS: readonly Scenario[] = [...PACKETS, ...CONNECTIONS, ...QUALITY, ...COST];
+export const SCENARIOS: readonly Scenario[] = [...PACKETS, ...PCAP, ...CONNECTIONS, ...QUALITY, ...COST, ...VETH];
