@@ -22,6 +22,8 @@ const sh = (script: string): void => {
 export class VethNet {
   readonly dir = mkdtempSync(join(tmpdir(), 'dpvs-bench-veth-'));
   private readonly children: ChildProcess[] = [];
+  /** The end of what the programs complained about. */
+  said = '';
 
   /** @throws Error when the machine refuses; nothing is left behind */
   static create(balancers: Readonly<Record<string, string>>): VethNet {
@@ -53,6 +55,9 @@ export class VethNet {
       env: { ...process.env, ...env },
     });
     this.children.push(child);
+    // A pipe that nobody reads would stop it one day; what it says last is of use when it ends too early.
+    child.stderr!.on('data', (b: Buffer) => (this.said = (this.said + b.toString()).slice(-4000)));
+    child.stdout!.resume();
     return child;
   }
 

@@ -36,7 +36,9 @@ function nftables(net: VethNet, host: string, vip: string): void {
     ip daddr ${vip} tcp dport ${PORTS.web} dnat to numgen inc mod 2 map { 0 : ${a}, 1 : ${b} }
     ip daddr ${vip} tcp dport ${PORTS.iperf} dnat to ${a}
   }
-  chain post { type nat hook postrouting priority srcnat; ip daddr { ${a}, ${b} } masquerade }
+  chain post { type nat hook postrouting priority srcnat;
+    ip daddr { ${a}, ${b} } masquerade
+  }
 }
 `,
   );
@@ -49,7 +51,7 @@ function haproxy(net: VethNet, host: string, vip: string): void {
   writeFileSync(
     file,
     `global
-  maxconn 20000
+  maxconn 8000
   nbthread 2
 defaults
   mode tcp
@@ -115,11 +117,9 @@ ipvs_defs {
   net.sh(host, 'ip address flush dev eth0');
   const ipc = `${file}.ipc`;
   const child = net.keep(host, [join(ROOT, 'bin/dpvs'), '-c', `${file}.conf`, '-p', `${file}.pid`, '-x', ipc]);
-  let said = '';
-  for (const s of [child.stdout!, child.stderr!]) s.on('data', (b: Buffer) => (said = (said + b.toString()).slice(-4000)));
   let client: ControlClient | undefined;
   for (let i = 0; client === undefined; i++) {
-    if (i > 300 || child.exitCode !== null) throw new Error(`dpvs does not start: ${said}`);
+    if (i > 300 || child.exitCode !== null) throw new Error(`dpvs does not start: ${net.said}`);
     await sleep(50);
     if (existsSync(ipc)) client = await connect({ path: ipc }).catch(() => undefined);
   }
@@ -183,7 +183,7 @@ async function answers(net: VethNet, vip: string): Promise<void> {
       await net.run('client', ['curl', '-sf', '--max-time', '2', `http://${vip}/`]);
       return;
     } catch (e) {
-      if (i > 20) throw e;
+      if (i > 20) throw new Error(`${(e as Error).message}${net.said}`, { cause: e });
       await sleep(200);
     }
   }
