@@ -4,7 +4,7 @@
  * being measured is stopped (SIGSTOP), so that several can be measured in turns.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,6 +25,8 @@ export abstract class Forwarder {
   readonly source: Source;
   readonly dir: string;
   private stopped = false;
+  /** Programs that feed it; they stop, go on and end with it. */
+  private readonly companions: ChildProcess[] = [];
 
   protected constructor(readonly name: string) {
     this.dir = mkdtempSync(join(tmpdir(), 'dpvs-bench-'));
@@ -56,18 +58,30 @@ export abstract class Forwarder {
 
   pause(): void {
     if (this.stopped) return;
-    this.child.kill('SIGSTOP');
+    for (const c of [this.child, ...this.companions]) c.kill('SIGSTOP');
     this.stopped = true;
   }
 
   resume(): void {
     if (!this.stopped) return;
-    this.child.kill('SIGCONT');
+    for (const c of [this.child, ...this.companions]) c.kill('SIGCONT');
     this.stopped = false;
+  }
+
+  /** Starts a program that feeds it. */
+  feedBy(file: string, args: readonly string[]): void {
+    const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    for (const s of [child.stdout, child.stderr]) s.on('data', (b: Buffer) => this.keep(b));
+    this.companions.push(child);
+  }
+
+  private keep(b: Buffer): void {
+    this.output = (this.output + b.toString()).slice(-4_000_000);
   }
 
   async end(): Promise<void> {
     this.resume();
+    for (const c of this.companions) c.kill('SIGKILL');
     if (this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null) {
       const gone = new Promise<void>((done) => this.child.once('exit', () => done()));
       this.child.kill('SIGTERM');
@@ -85,11 +99,7 @@ export abstract class Forwarder {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, BENCH_SOURCE: this.source.path },
     });
-    const keep = (b: Buffer): void => {
-      this.output = (this.output + b.toString()).slice(-200_000);
-    };
-    this.child.stdout!.on('data', keep);
-    this.child.stderr!.on('data', keep);
+    for (const s of [this.child.stdout!, this.child.stderr!]) s.on('data', (b: Buffer) => this.keep(b));
   }
 
   /** Waits until `ready` holds. @throws Error with the program's output when it ends or takes too long */
@@ -294,5 +304,3 @@ function hugepagesFree(): boolean {
   const field = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(info)?.[1] ?? 0);
   return field('HugePages_Free') * field('Hugepagesize') >= 256 * 1024;
 }
-
-mkdirSync(join(ROOT, 'bench/build'), { recursive: true });

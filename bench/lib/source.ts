@@ -131,6 +131,7 @@ export class Source {
 
   clearGaps(): void {
     this.set('GAP_MAX', 0);
+    this.set('GAP_MAX_OWN', 0);
     writeSync(this.fd, Buffer.alloc(8 * GAP_CELLS), 0, 8 * GAP_CELLS, num('F_GAPS') * 8);
   }
 

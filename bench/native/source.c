@@ -8,6 +8,7 @@
  * SYN makes first packets of connections only; LIFE plays whole connections (SYN, SYN-ACK, request, response, FIN,
  * FIN, ACK), each answer made in place of the packet that it answers.
  */
+#define _GNU_SOURCE
 #include "source.h"
 
 #include <errno.h>
@@ -25,12 +26,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define CLIENT 0
 #define SERVER 1
 #define FIFO 16384u /* answers that wait to be received, a side */
+#define LONG_GAP 65536 /* ticks: some 25 us, shorter ones are everyday's */
 #define ETH 14
 #define IP 20
 
@@ -233,7 +236,7 @@ static void verify(int side, struct rte_mbuf *m) {
   put_mac(macs, ctl[side == CLIENT ? F_MAC_CLIENT : F_MAC_SERVER]);
   put_mac(macs + 6, ctl[side == CLIENT ? F_MAC_LB0 : F_MAC_LB1]);
   if (memcmp(f, macs, 12) != 0) return bad(F_BAD_ETHER);
-  if (ip->version_ihl != 0x45 || ip->fragment_offset != rte_cpu_to_be_16(0x4000) || ip->time_to_live > 64 ||
+  if (ip->version_ihl != 0x45 || (rte_be_to_cpu_16(ip->fragment_offset) & 0x3fff) != 0 || ip->time_to_live > 64 ||
       ip->time_to_live < 63)
     return bad(F_BAD_IP);
   const uint32_t total = rte_be_to_cpu_16(ip->total_length);
@@ -243,7 +246,9 @@ static void verify(int side, struct rte_mbuf *m) {
   if (rte_raw_cksum(ip, IP) != 0xffff) return bad(F_BAD_IP_SUM);
   const bool tcp = ip->next_proto_id == IPPROTO_TCP;
   if (!tcp && rte_be_to_cpu_16(u->dgram_len) != total - IP) return bad(F_BAD_LENGTH);
-  if (rte_ipv4_udptcp_cksum_verify(ip, u) != 0) return bad(F_BAD_L4_SUM);
+  const bool unsummed = !tcp && u->dgram_cksum == 0; /* RFC 768: the sender made none */
+  if (!unsummed && rte_ipv4_udptcp_cksum_verify(ip, u) != 0) return bad(F_BAD_L4_SUM);
+  if (ctl[F_VERIFY] == 2) return;
   const uint32_t head_len = tcp ? 20 : 8;
   if (total < IP + head_len + 4) return; /* no payload: a segment of a handshake */
   uint8_t *p = f + ETH + IP + head_len;
@@ -493,15 +498,24 @@ static uint16_t connections(struct rte_mbuf **pkts, uint16_t n, uint64_t now) {
   return n;
 }
 
+/** Was it the forwarder that was busy, or did the kernel give the CPU to somebody else? */
+static __attribute__((noinline)) void note_gap(uint64_t gap) {
+  static long preempted = -1;
+  struct rusage u;
+  getrusage(RUSAGE_THREAD, &u);
+  const bool own = u.ru_nivcsw == preempted;
+  preempted = u.ru_nivcsw;
+  if (gap > ctl[F_GAP_MAX]) ctl[F_GAP_MAX] = gap;
+  if (own && gap > ctl[F_GAP_MAX_OWN]) ctl[F_GAP_MAX_OWN] = gap;
+  add(F_GAPS + RTE_MIN(63 - (uint32_t)__builtin_clzll(gap), 31u), 1);
+}
+
 static __rte_always_inline uint16_t source(int side, struct rte_mbuf **pkts, uint16_t n) {
   const uint64_t now = rte_rdtsc(), mode = ctl[F_MODE];
   if (side == CLIENT) {
     const uint64_t gap = last_poll == 0 ? 0 : now - last_poll;
     last_poll = now;
-    if (unlikely(gap > 65536)) {
-      if (gap > ctl[F_GAP_MAX]) ctl[F_GAP_MAX] = gap;
-      add(F_GAPS + RTE_MIN(63 - (uint32_t)__builtin_clzll(gap), 31u), 1);
-    }
+    if (unlikely(gap > LONG_GAP)) note_gap(gap);
   }
   if (unlikely(pool == NULL)) {
     /* the driver's own packets come from the pool that the forwarder gave it */

@@ -17,7 +17,7 @@ enum field {
   F_FRAME = 7, /* bytes of a frame, 0 = IMIX 7:4:1 of 64, 570, 1514 */
   F_PROTO = 8,
   F_RATE = 9, /* packets a second over both sides, 0 = as fast as they are taken */
-  F_VERIFY = 10,
+  F_VERIFY = 10, /* 1: every byte, 2: headers and checksums, of packets that the source did not make */
   F_LATENCY = 11,
   F_WINDOW = 12, /* lives that may be under way at once */
   F_RING = 13, /* packets that a receive queue holds before it overflows, when paced */
@@ -64,6 +64,7 @@ enum field {
   F_TSC_HZ = 88,
   F_LAST_ID = 89, /* next id that a walk or a maker of connections uses */
   F_GAP_MAX = 90, /* longest time between two polls, ticks; the bench sets it to 0 */
+  F_GAP_MAX_OWN = 91, /* the same, of those in which nobody else was given the CPU */
   F_GAPS = 96, /* 32 counters: gaps of 2^k to 2^(k+1) ticks */
   F_LATENCY_COUNT = 128,
   F_LATENCY_MAX = 129,
