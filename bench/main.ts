@@ -47,7 +47,9 @@ async function bench(): Promise<number> {
   const only = o.only?.flatMap((s) => s.split(','));
   const names = new Set(SCENARIOS.map((s) => s.name));
   const wanted = SCENARIOS.filter((s) =>
-    only === undefined ? !(quick && s.slow === true) : only.some((n) => s.name === n || (!names.has(n) && s.name.startsWith(`${n}-`))),
+    only === undefined
+      ? !(quick && s.slow === true)
+      : only.some((n) => s.name === n || (!names.has(n) && s.name.startsWith(`${n}-`))),
   );
   if (wanted.length === 0) {
     console.error(`no scenario ${only?.join(', ')}\n${USAGE}`);
@@ -108,7 +110,8 @@ function save(r: Report): void {
     const own: Report = { ...r, runs: r.runs.filter((run) => run.name === name) };
     writeFileSync(join(RESULTS, `${name}.json`), `${JSON.stringify(own, null, 2)}\n`);
   }
-  for (const [file, svg] of charts(lastResults().flatMap((x) => x.runs))) writeFileSync(join(RESULTS, file), svg);
+  for (const [file, svg] of charts(lastResults().flatMap((x) => x.runs)))
+    writeFileSync(join(RESULTS, file), svg);
 }
 
 /** Everything measured so far, in the order of the scenarios. */
@@ -126,12 +129,17 @@ function writeDoc(): void {
   const reports = lastResults();
   const last = reports.toSorted((a, b) => a.at.localeCompare(b.at)).at(-1);
   if (last === undefined) throw new Error(`no results in ${RESULTS}: run the bench first`);
-  const facts = [...Object.entries(last.machine), ...Object.entries(last.versions), ['measured', last.at.slice(0, 10)]];
+  const facts = [
+    ...Object.entries(last.machine),
+    ...Object.entries(last.versions),
+    ['measured', last.at.slice(0, 10)],
+  ];
   let text = readFileSync(file, 'utf8');
   text = between(text, 'machine', facts.map(([k, v]) => `* ${k}: ${v}`).join('\n'));
   text = between(text, 'figures', markdownTable(reports.flatMap((x) => x.runs)));
   writeFileSync(file, text);
   mkdirSync(join(ROOT, 'docs/figures'), { recursive: true });
-  for (const [name, svg] of charts(reports.flatMap((x) => x.runs))) writeFileSync(join(ROOT, 'docs/figures', name), svg);
+  for (const [name, svg] of charts(reports.flatMap((x) => x.runs)))
+    writeFileSync(join(ROOT, 'docs/figures', name), svg);
   console.log(`docs/performance.md: ${reports.length} scenarios`);
 }

@@ -103,7 +103,11 @@ export abstract class Forwarder {
   }
 
   /** Waits until `ready` holds. @throws Error with the program's output when it ends or takes too long */
-  protected async until(what: string, ready: () => boolean | Promise<boolean>, timeoutMs = 30_000): Promise<void> {
+  protected async until(
+    what: string,
+    ready: () => boolean | Promise<boolean>,
+    timeoutMs = 30_000,
+  ): Promise<void> {
     for (const end = Date.now() + timeoutMs; !(await ready()); await sleep(20)) {
       if (this.child.exitCode !== null) throw new Error(`${this.name} ended: ${this.output}`);
       if (Date.now() > end) throw new Error(`${this.name}: waited in vain for ${what}\n${this.output}`);
@@ -246,7 +250,8 @@ export class Dpvs extends Forwarder {
     const { client } = this;
     const svc = { proto, addr: NET.vip, port };
     await client.call('svc.add', { svc, scheduler: 'rr' });
-    for (const addr of range(NET.lip, NET.lipCount)) await client.call('laddr.add', { svc, addr, dev: 'dpdk1' });
+    for (const addr of range(NET.lip, NET.lipCount))
+      await client.call('laddr.add', { svc, addr, dev: 'dpdk1' });
     for (const addr of range(NET.rs, NET.rsCount)) {
       await client.call('dest.add', { svc, dest: { addr, port: NET.rsPort }, fwd: 'fullnat' });
     }
@@ -281,12 +286,36 @@ export class Testpmd extends Forwarder {
 
   static async start(mode: PmdMode, devargs?: Devices, pool = POOL): Promise<Testpmd> {
     const t = new Testpmd(mode);
-    const eal = ['-l', `${CONTROL_CPU},${DATA_CPU}`, '--in-memory', '--iova-mode=va', '--no-pci', '--no-telemetry'];
+    const eal = [
+      '-l',
+      `${CONTROL_CPU},${DATA_CPU}`,
+      '--in-memory',
+      '--iova-mode=va',
+      '--no-pci',
+      '--no-telemetry',
+    ];
     eal.push('-d', PLUGIN, ...(devargs ?? SOURCE).flatMap((v) => ['--vdev', v]));
-    if (!hugepagesFree()) eal.splice(2, 1, '--no-huge', '-m', '256', '--no-shconf', `--file-prefix=bench-${process.pid}-${mode}`);
+    if (!hugepagesFree())
+      eal.splice(2, 1, '--no-huge', '-m', '256', '--no-shconf', `--file-prefix=bench-${process.pid}-${mode}`);
     // The same burst and rings as dpvs; without -i it forwards until its standard input ends.
-    const own = [`--forward-mode=${mode}`, '--nb-cores=1', `--total-num-mbufs=${pool}`, '--rxd=1024', '--txd=1024', '--burst=32'];
-    t.spawn('stdbuf', ['-oL', 'dpdk-testpmd', ...eal, '--', ...own, '--auto-start', '--no-lsc-interrupt', '--no-flush-rx']);
+    const own = [
+      `--forward-mode=${mode}`,
+      '--nb-cores=1',
+      `--total-num-mbufs=${pool}`,
+      '--rxd=1024',
+      '--txd=1024',
+      '--burst=32',
+    ];
+    t.spawn('stdbuf', [
+      '-oL',
+      'dpdk-testpmd',
+      ...eal,
+      '--',
+      ...own,
+      '--auto-start',
+      '--no-lsc-interrupt',
+      '--no-flush-rx',
+    ]);
     await t.until('forwarding', () => /Press enter to exit/i.test(t.output));
     t.tid = threadNamed(t.pid, /^(lcore|rte)-worker-1$/).tid;
     pinOthers(t.pid, t.tid, CONTROL_CPU);

@@ -27,7 +27,8 @@ export function checksum(b: Buffer, initial = 0): number {
 /** A 64-byte frame with right checksums; the payload is the id and zeros. */
 export function udpFrame(f: UdpFrame): Buffer {
   const b = Buffer.alloc(FRAME);
-  for (const [i, byte] of [...f.dmac.split(':'), ...f.smac.split(':')].entries()) b[i] = Number.parseInt(byte, 16);
+  for (const [i, byte] of [...f.dmac.split(':'), ...f.smac.split(':')].entries())
+    b[i] = Number.parseInt(byte, 16);
   b.writeUInt16BE(0x0800, 12);
   const udpLength = FRAME - ETH - IP;
   b[ETH] = 0x45;
@@ -43,7 +44,9 @@ export function udpFrame(f: UdpFrame): Buffer {
   b.writeUInt16BE(f.dport, udp + 2);
   b.writeUInt16BE(udpLength, udp + 4);
   b.writeUInt32LE(f.id, udp + 8);
-  const pseudo = [f.saddr >>> 16, f.saddr & 0xffff, f.daddr >>> 16, f.daddr & 0xffff, 17, udpLength].reduce((a, n) => a + n);
+  const pseudo = [f.saddr >>> 16, f.saddr & 0xffff, f.daddr >>> 16, f.daddr & 0xffff, 17, udpLength].reduce(
+    (a, n) => a + n,
+  );
   b.writeUInt16BE(checksum(b.subarray(udp), pseudo) || 0xffff, udp + 6);
   return b;
 }

@@ -52,7 +52,10 @@ export async function slice(f: Forwarder, ms: number): Promise<Slice> {
 }
 
 /** Slices by contestant, in rounds. Leaves everyone stopped. */
-export async function inTurns(contestants: readonly Contestant[], turns: Turns): Promise<Map<string, Slice[]>> {
+export async function inTurns(
+  contestants: readonly Contestant[],
+  turns: Turns,
+): Promise<Map<string, Slice[]>> {
   const out = new Map<string, Slice[]>(contestants.map((c) => [c.name, []]));
   for (const c of contestants) c.forwarder.pause();
   for (let round = 0; round < turns.rounds; round++) {
@@ -96,4 +99,5 @@ export function rate(slices: readonly Slice[]): Rate {
   };
 }
 
-export const ratioOf = (a: readonly Slice[], b: readonly Slice[]): Summary => ratios(a.map(mppsOf), b.map(mppsOf));
+export const ratioOf = (a: readonly Slice[], b: readonly Slice[]): Summary =>
+  ratios(a.map(mppsOf), b.map(mppsOf));

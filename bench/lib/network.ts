@@ -1,8 +1,7 @@
 /** The network that the source plays: clients behind a router on dpdk0, real servers on dpdk1. */
 
 /** Unsigned 32-bit number of an IPv4 address. */
-export const ip = (text: string): number =>
-  text.split('.').reduce((n, part) => n * 256 + Number(part), 0);
+export const ip = (text: string): number => text.split('.').reduce((n, part) => n * 256 + Number(part), 0);
 
 /** Address number as text. */
 export const text = (n: number): string => [24, 16, 8, 0].map((s) => Math.floor(n / 2 ** s) % 256).join('.');
@@ -45,4 +44,5 @@ export function networkFields(macs: readonly [string, string]): Record<string, n
 }
 
 /** The first `n` addresses from `first`. */
-export const range = (first: string, n: number): string[] => Array.from({ length: n }, (_, i) => text(ip(first) + i));
+export const range = (first: string, n: number): string[] =>
+  Array.from({ length: n }, (_, i) => text(ip(first) + i));

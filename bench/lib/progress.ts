@@ -3,7 +3,7 @@ export class Progress {
   private index = 0;
   private name = '';
   private readonly began = Date.now();
-  private readonly tty = process.stderr.isTTY === true;
+  private readonly tty = process.stderr.isTTY;
 
   constructor(
     private readonly total: number,

@@ -51,7 +51,11 @@ export interface Report {
 
 const tryRun = (file: string, ...args: string[]): string => {
   try {
-    return execFileSync(file, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], cwd: ROOT }).trim();
+    return execFileSync(file, args, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: ROOT,
+    }).trim();
   } catch {
     return 'unknown';
   }
@@ -59,7 +63,9 @@ const tryRun = (file: string, ...args: string[]): string => {
 
 export function machine(): Report['machine'] {
   const hugepages = /^HugePages_Total:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? '0';
-  const family = /^cpu family\s*:\s*(\d+)[\s\S]*?^model\s*:\s*(\d+)/m.exec(readFileSync('/proc/cpuinfo', 'utf8'));
+  const family = /^cpu family\s*:\s*(\d+)[\s\S]*?^model\s*:\s*(\d+)/m.exec(
+    readFileSync('/proc/cpuinfo', 'utf8'),
+  );
   return {
     cpu: cpus()[0]?.model ?? 'unknown',
     cpuFamilyModel: family === null ? 'unknown' : `${family[1]}/${family[2]}`,

@@ -54,7 +54,7 @@ export class Source {
   }
 
   get(name: string): number {
-    return Number(this.read(num(`F_${name}`), 1)[0]!);
+    return this.read(num(`F_${name}`), 1)[0]!;
   }
 
   set(name: string, value: number | bigint): void {
@@ -122,7 +122,13 @@ export class Source {
   }
 
   clearLatency(): void {
-    writeSync(this.fd, Buffer.alloc(8 * (LATENCY_CELLS + 2)), 0, 8 * (LATENCY_CELLS + 2), num('F_LATENCY_COUNT') * 8);
+    writeSync(
+      this.fd,
+      Buffer.alloc(8 * (LATENCY_CELLS + 2)),
+      0,
+      8 * (LATENCY_CELLS + 2),
+      num('F_LATENCY_COUNT') * 8,
+    );
   }
 
   latencyCells(): number[] {

@@ -17,7 +17,8 @@ const ROW = 26;
 const LEFT = 230;
 const WIDTH = 760;
 
-const escape = (s: string): string => s.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+const escape = (s: string): string =>
+  s.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 
 /** @param unit written behind each value */
 export function barChart(title: string, unit: string, bars: readonly Bar[]): string {
@@ -33,13 +34,17 @@ export function barChart(title: string, unit: string, bars: readonly Bar[]): str
       `<rect x="${LEFT}" y="${y}" width="${(x(b.value) - LEFT).toFixed(1)}" height="18" fill="${colour(b.series)}"/>`,
     ];
     if (b.min !== undefined && b.max !== undefined) {
-      parts.push(`<path d="M${x(b.min).toFixed(1)} ${y + 9}H${x(b.max).toFixed(1)}" stroke="#111" stroke-width="1.5"/>`);
+      parts.push(
+        `<path d="M${x(b.min).toFixed(1)} ${y + 9}H${x(b.max).toFixed(1)}" stroke="#111" stroke-width="1.5"/>`,
+      );
     }
     if (b.target !== undefined) {
       parts.push(`<path d="M${x(b.target).toFixed(1)} ${y - 2}v22" stroke="#c00" stroke-width="2"/>`);
     }
     const right = Math.max(x(b.value), x(b.max ?? 0), x(b.target ?? 0));
-    parts.push(`<text x="${(right + 6).toFixed(1)}" y="${y + 13}">${Number(b.value.toPrecision(3))} ${escape(unit)}</text>`);
+    parts.push(
+      `<text x="${(right + 6).toFixed(1)}" y="${y + 13}">${Number(b.value.toPrecision(3))} ${escape(unit)}</text>`,
+    );
     return parts.join('');
   });
   const legend = series.map(

@@ -19,7 +19,9 @@ export function threadNamed(pid: number, name: RegExp): Thread {
   const all = threads(pid);
   const found = all.filter((t) => name.test(t.name));
   if (found.length !== 1) {
-    throw new Error(`process ${pid}: ${found.length} threads match ${name}: ${all.map((t) => t.name).join(', ')}`);
+    throw new Error(
+      `process ${pid}: ${found.length} threads match ${name}: ${all.map((t) => t.name).join(', ')}`,
+    );
   }
   return found[0]!;
 }
@@ -51,6 +53,7 @@ export function pinOthers(pid: number, except: number, cpu: number): void {
 /** Resident memory of a process in bytes, without the pages of files and devices. */
 export function residentBytes(pid: number): { anon: number; total: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const kb = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
+  const kb = (field: string): number =>
+    Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
   return { anon: kb('RssAnon') * 1024, total: kb('VmRSS') * 1024 };
 }

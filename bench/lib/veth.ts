@@ -56,8 +56,8 @@ export class VethNet {
     });
     this.children.push(child);
     // A pipe that nobody reads would stop it one day; what it says last is of use when it ends too early.
-    child.stderr!.on('data', (b: Buffer) => (this.said = (this.said + b.toString()).slice(-4000)));
-    child.stdout!.resume();
+    child.stderr.on('data', (b: Buffer) => (this.said = (this.said + b.toString()).slice(-4000)));
+    child.stdout.resume();
     return child;
   }
 
@@ -66,21 +66,25 @@ export class VethNet {
     const child = this.keep(host, command);
     let out = '';
     child.stdout!.on('data', (b: Buffer) => (out += b.toString()));
-    child.stderr!.on('data', (b: Buffer) => (out += b.toString()));
+    child.stderr.on('data', (b: Buffer) => (out += b.toString()));
     const code = await new Promise<number | null>((done) => child.once('close', done));
     if (code !== 0) throw new Error(`${command.join(' ')}: exit code ${code}: ${out}`);
     return out;
   }
 
   sh(host: string, script: string): void {
-    execFileSync('ip', ['netns', 'exec', this.ns(host), 'bash', '-euo', 'pipefail', '-c', script], { stdio: 'pipe' });
+    execFileSync('ip', ['netns', 'exec', this.ns(host), 'bash', '-euo', 'pipefail', '-c', script], {
+      stdio: 'pipe',
+    });
   }
 
   remove(): void {
     for (const c of this.children) if (c.exitCode === null) c.kill('SIGTERM');
     for (const name of readdirSync('/run/netns', { encoding: 'utf8' })) {
       if (!name.startsWith(`${PREFIX}-`)) continue;
-      const pids = execFileSync('ip', ['netns', 'pids', name], { encoding: 'utf8' }).split('\n').filter(Boolean);
+      const pids = execFileSync('ip', ['netns', 'pids', name], { encoding: 'utf8' })
+        .split('\n')
+        .filter(Boolean);
       for (const pid of pids) {
         try {
           process.kill(Number(pid), 'SIGKILL');
@@ -96,10 +100,13 @@ export class VethNet {
   private addNamespace(host: string): void {
     sh(`ip netns add ${this.ns(host)}
         ip -n ${this.ns(host)} link set lo up`);
-    this.sh(host, `for v in all default; do echo 1 >/proc/sys/net/ipv6/conf/$v/disable_ipv6 || true; done
+    this.sh(
+      host,
+      `for v in all default; do echo 1 >/proc/sys/net/ipv6/conf/$v/disable_ipv6 || true; done
       echo 1024 65535 >/proc/sys/net/ipv4/ip_local_port_range
       echo 1 >/proc/sys/net/ipv4/tcp_tw_reuse
-      echo 16384 >/proc/sys/net/core/somaxconn || true`);
+      echo 16384 >/proc/sys/net/core/somaxconn || true`,
+    );
   }
 
   private addHost(host: string, address: string): void {
@@ -114,7 +121,9 @@ export class VethNet {
   private serve(host: string, index: number): void {
     const dir = join(this.dir, host);
     mkdirSync(dir);
-    const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((t) => `${t}_temp_path ${dir};`).join(' ');
+    const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+      .map((t) => `${t}_temp_path ${dir};`)
+      .join(' ');
     writeFileSync(
       join(dir, 'nginx.conf'),
       `daemon off; master_process off; pid ${dir}/pid; error_log ${dir}/error.log;

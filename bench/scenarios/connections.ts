@@ -11,7 +11,16 @@ import type { Run } from '../lib/results.js';
 import type { Context, Scenario } from './context.js';
 import { open, verify } from './packets.js';
 
-const SHORT = { syn_sent: 1, syn_recv: 1, synack: 1, fin_wait: 1, time_wait: 1, close: 1, close_wait: 1, last_ack: 1 };
+const SHORT = {
+  syn_sent: 1,
+  syn_recv: 1,
+  synack: 1,
+  fin_wait: 1,
+  time_wait: 1,
+  close: 1,
+  close_wait: 1,
+  last_ack: 1,
+};
 /** Connections that there may be: a second's worth of new ones and those that wait for their tick of the wheel. */
 const ROOM = 4_000_000;
 const WINDOW = 2000;
@@ -39,7 +48,10 @@ async function start(c: Context, path: 'flow' | 'typescript', kind: Kind, idle: 
   source.set('VERIFY', 0);
   const { bad, lives } = source.counters();
   if (bad > 0) throw new Error(`${bad} frames are wrong: ${JSON.stringify(source.badReasons())}`);
-  if (lives === 0) throw new Error(`no connection lived to its end: ${JSON.stringify([await d.drops(), source.counters()])}`);
+  if (lives === 0)
+    throw new Error(
+      `no connection lived to its end: ${JSON.stringify([await d.drops(), source.counters()])}`,
+    );
   source.mode(kind);
   // Until as many connections end as begin.
   await sleep(c.quick ? 1500 : 4000);
@@ -57,7 +69,11 @@ async function measure(c: Context, name: string, kind: Kind, idle: number, bound
     const contestants = [...daemons.keys()];
     // What expired while it was stopped is cleared away before it is measured.
     const warmMs = Math.max(c.warmMs, c.quick ? 300 : 1500);
-    const slices = await inTurns(contestants, { ...c, warmMs, onRound: (n) => c.say(`round ${n} of ${c.rounds}`) });
+    const slices = await inTurns(contestants, {
+      ...c,
+      warmMs,
+      onRound: (n) => c.say(`round ${n} of ${c.rounds}`),
+    });
     const made = (s: Slice): number => (kind === 'SYN' ? s.syns : s.lives) / s.cpuS;
     for (const [{ name: path }, d] of daemons) {
       d.resume();
@@ -94,7 +110,11 @@ async function besideIdle(c: Context): Promise<void> {
     try {
       for (const idle of [0, c.quick ? IDLE / 4 : IDLE]) {
         c.say(`starting dpvs (${path})`);
-        const d = await Dpvs.start({ flowOffload: path === 'flow', connections: 2 * IDLE, tcpTimeouts: { established: 3600 } });
+        const d = await Dpvs.start({
+          flowOffload: path === 'flow',
+          connections: 2 * IDLE,
+          tcpTimeouts: { established: 3600 },
+        });
         contestants.push({ name: idle === 0 ? 'alone' : 'beside', forwarder: d });
         await d.service('tcp');
         if (idle > 0) await open(d, { proto: 'tcp', flows: idle, frame: 64 }, (s) => c.say(s));
@@ -128,8 +148,16 @@ async function besideIdle(c: Context): Promise<void> {
 }
 
 export const CONNECTIONS: Scenario[] = [
-  { name: 'conn-syn', what: 'new connections, first SYN only', run: (c) => measure(c, 'conn-syn', 'SYN', 0, 700_000) },
-  { name: 'conn-life', what: 'whole lives of connections', run: (c) => measure(c, 'conn-life', 'LIFE', 0, 350_000) },
+  {
+    name: 'conn-syn',
+    what: 'new connections, first SYN only',
+    run: (c) => measure(c, 'conn-syn', 'SYN', 0, 700_000),
+  },
+  {
+    name: 'conn-life',
+    what: 'whole lives of connections',
+    run: (c) => measure(c, 'conn-life', 'LIFE', 0, 350_000),
+  },
   {
     name: 'conn-syn-1m',
     what: 'first SYNs beside 1 M idle connections',

@@ -104,5 +104,5 @@ async function idle(c: Context): Promise<void> {
 
 export const COST: Scenario[] = [
   { name: 'memory', what: 'memory of a connection', slow: true, run: memory },
-  { name: 'idle-cpu', what: 'CPU time of an idle instance', run: idle },
+  { name: 'idle-cpu', what: 'CPU time of an idle instance', slow: true, run: idle },
 ];

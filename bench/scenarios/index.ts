@@ -8,4 +8,12 @@ import { PCAP } from './pcap.js';
 import { QUALITY } from './quality.js';
 import { VETH } from './veth.js';
 
-export const SCENARIOS: readonly Scenario[] = [...PACKETS, ...PCAP, ...MEMIF, ...CONNECTIONS, ...QUALITY, ...COST, ...VETH];
+export const SCENARIOS: readonly Scenario[] = [
+  ...PACKETS,
+  ...PCAP,
+  ...MEMIF,
+  ...CONNECTIONS,
+  ...QUALITY,
+  ...COST,
+  ...VETH,
+];

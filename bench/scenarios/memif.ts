@@ -15,12 +15,38 @@ const MAC = '02:00:00:00:00:01';
 
 /** Starts the process at the other end of a socket. */
 function feed(f: Forwarder, socket: string): void {
-  const eal = ['--lcores', `0@${CONTROL_CPU},1@${CONTROL_CPU}`, '--in-memory', '--iova-mode=va', '--no-pci', '--no-telemetry'];
+  const eal = [
+    '--lcores',
+    `0@${CONTROL_CPU},1@${CONTROL_CPU}`,
+    '--in-memory',
+    '--iova-mode=va',
+    '--no-pci',
+    '--no-telemetry',
+  ];
   const device = ['--vdev', `net_memif0,role=client,id=0,socket=${socket},socket-abstract=no,rsize=11`];
-  const own = ['--forward-mode=txonly', '--nb-cores=1', '--total-num-mbufs=16383', '--burst=32', '--auto-start'];
+  const own = [
+    '--forward-mode=txonly',
+    '--nb-cores=1',
+    '--total-num-mbufs=16383',
+    '--burst=32',
+    '--auto-start',
+  ];
   // 128 source addresses: --txonly-multi-flow.
-  const traffic = [`--eth-peer=0,${MAC}`, `--tx-ip=16.0.0.1,${NET.vip}`, `--tx-udp=1024,${NET.vport}`, '--txonly-multi-flow'];
-  f.feedBy('dpdk-testpmd', [...eal, ...device, '--', ...own, ...traffic, '--txpkts=64', '--no-lsc-interrupt']);
+  const traffic = [
+    `--eth-peer=0,${MAC}`,
+    `--tx-ip=16.0.0.1,${NET.vip}`,
+    `--tx-udp=1024,${NET.vport}`,
+    '--txonly-multi-flow',
+  ];
+  f.feedBy('dpdk-testpmd', [
+    ...eal,
+    ...device,
+    '--',
+    ...own,
+    ...traffic,
+    '--txpkts=64',
+    '--no-lsc-interrupt',
+  ]);
 }
 
 async function flows(f: Forwarder): Promise<void> {
@@ -44,7 +70,11 @@ async function measure(c: Context): Promise<void> {
     for (const path of c.paths) {
       c.say(`starting dpvs (${path})`);
       const socket = join(dir, path);
-      const d = await Dpvs.start({ flowOffload: path === 'flow', connections: 1000, devargs: devices(socket) });
+      const d = await Dpvs.start({
+        flowOffload: path === 'flow',
+        connections: 1000,
+        devargs: devices(socket),
+      });
       contestants.push({ name: path, forwarder: d, path });
       await d.service('udp');
       feed(d, socket);
@@ -56,7 +86,8 @@ async function measure(c: Context): Promise<void> {
       await sleep(c.quick ? 300 : 1000);
       await source.order('DISARM');
       const { bad, verified } = source.counters();
-      if (bad > 0) throw new Error(`${bad} of ${verified} frames are wrong: ${JSON.stringify(source.badReasons())}`);
+      if (bad > 0)
+        throw new Error(`${bad} of ${verified} frames are wrong: ${JSON.stringify(source.badReasons())}`);
       contestants.at(-1)!.verified = verified;
       d.pause();
     }

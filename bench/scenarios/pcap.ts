@@ -31,7 +31,12 @@ function frames(flows: number): Buffer {
   return capture(all);
 }
 
-async function measure(c: Context, name: string, flows: number, targets: { flow?: number; typescript?: number }): Promise<void> {
+async function measure(
+  c: Context,
+  name: string,
+  flows: number,
+  targets: { flow?: number; typescript?: number },
+): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'dpvs-bench-pcap-'));
   const file = join(dir, 'in.pcap');
   writeFileSync(file, frames(flows));
@@ -51,7 +56,8 @@ async function measure(c: Context, name: string, flows: number, targets: { flow?
       await sleep(c.quick ? 300 : 1000);
       await source.order('DISARM');
       const { bad, verified } = source.counters();
-      if (bad > 0) throw new Error(`${bad} of ${verified} frames are wrong: ${JSON.stringify(source.badReasons())}`);
+      if (bad > 0)
+        throw new Error(`${bad} of ${verified} frames are wrong: ${JSON.stringify(source.badReasons())}`);
       if (verified === 0) throw new Error(`nothing was forwarded: ${JSON.stringify(await d.drops())}`);
       contestants.at(-1)!.verified = verified;
       d.pause();

@@ -17,7 +17,12 @@ const FLOWS = 64_000;
 const SHARES = { p50: 0.5, p99: 0.99, 'p99.9': 0.999, 'p99.99': 0.9999 } as const;
 
 /** A daemon that forwards `flows` UDP flows, and how many packets a second of wall clock it takes at most. */
-async function ready(c: Context, path: 'flow' | 'typescript', flows: number, nodeArgs: string[] = []): Promise<[Dpvs, number]> {
+async function ready(
+  c: Context,
+  path: 'flow' | 'typescript',
+  flows: number,
+  nodeArgs: string[] = [],
+): Promise<[Dpvs, number]> {
   c.say(`starting dpvs (${path})`);
   const d = await Dpvs.start({ flowOffload: path === 'flow', connections: flows, nodeArgs });
   await d.service('udp');
@@ -62,14 +67,22 @@ async function latency(c: Context): Promise<void> {
         source.clearLatency();
         const s = await slice(d, c.quick ? 700 : 10_000);
         const cells = source.latencyCells();
-        const at = Object.fromEntries(Object.entries(SHARES).map(([k, share]) => [k, us(percentile(cells, share))]));
+        const at = Object.fromEntries(
+          Object.entries(SHARES).map(([k, share]) => [k, us(percentile(cells, share))]),
+        );
         c.add({
           name: 'latency',
           mode: `fullnat at ${load} %: p50 ${at['p50']!.toFixed(1)} µs, p99.9 ${at['p99.9']!.toFixed(1)}, p99.99 ${at['p99.99']!.toFixed(1)}`,
           ...common(path, FLOWS, [s]),
           value: at['p99']!,
           unit: 'µs p99',
-          detail: { load, offeredPps: Math.floor((most * load) / 100), us: at, maxUs: us(source.get('LATENCY_MAX')), waitedS: s.waitedS },
+          detail: {
+            load,
+            offeredPps: Math.floor((most * load) / 100),
+            us: at,
+            maxUs: us(source.get('LATENCY_MAX')),
+            waitedS: s.waitedS,
+          },
         });
         source.set('LATENCY', 0);
       }
@@ -81,13 +94,13 @@ async function latency(c: Context): Promise<void> {
 
 /** Keeps calling until told to stop. @returns how often it was done */
 function repeatedly(job: () => Promise<void>): () => Promise<number> {
-  let stop = false;
+  const state = { stop: false };
   let n = 0;
   const running = (async () => {
-    for (; !stop; n++) await job();
+    for (; !state.stop; n++) await job();
   })();
   return async () => {
-    stop = true;
+    state.stop = true;
     await running;
     return n;
   };
@@ -97,9 +110,14 @@ function repeatedly(job: () => Promise<void>): () => Promise<number> {
 const tool = (d: Dpvs, name: string, args: string[]): Promise<void> =>
   new Promise((done, fail) => {
     const env = { ...process.env, DPVS_IPC_FILE: d.ipc };
-    const child = spawn('taskset', ['-c', '0', join(ROOT, 'bin', name), ...args], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+    const child = spawn('taskset', ['-c', '0', join(ROOT, 'bin', name), ...args], {
+      env,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     child.once('error', fail);
-    child.once('exit', (code) => (code === 0 ? done() : fail(new Error(`${name} ${args.join(' ')}: exit code ${code}`))));
+    child.once('exit', (code) =>
+      code === 0 ? done() : fail(new Error(`${name} ${args.join(' ')}: exit code ${code}`)),
+    );
   });
 
 async function loss(c: Context): Promise<void> {

@@ -77,7 +77,13 @@ const DEVICE = {
   af_xdp: 'net_af_xdp0,iface=eth0,start_queue=0,queue_count=1',
 } as const;
 
-async function dpvs(net: VethNet, host: string, vip: string, device: keyof typeof DEVICE, path: 'flow' | 'typescript'): Promise<Balancer> {
+async function dpvs(
+  net: VethNet,
+  host: string,
+  vip: string,
+  device: keyof typeof DEVICE,
+  path: 'flow' | 'typescript',
+): Promise<Balancer> {
   const file = join(net.dir, host);
   writeFileSync(
     `${file}.conf`,
@@ -116,7 +122,15 @@ ipvs_defs {
   // The kernel must not answer for the address that dpvs has.
   net.sh(host, 'ip address flush dev eth0');
   const ipc = `${file}.ipc`;
-  const child = net.keep(host, [join(ROOT, 'bin/dpvs'), '-c', `${file}.conf`, '-p', `${file}.pid`, '-x', ipc]);
+  const child = net.keep(host, [
+    join(ROOT, 'bin/dpvs'),
+    '-c',
+    `${file}.conf`,
+    '-p',
+    `${file}.pid`,
+    '-x',
+    ipc,
+  ]);
   let client: ControlClient | undefined;
   for (let i = 0; client === undefined; i++) {
     if (i > 300 || child.exitCode !== null) throw new Error(`dpvs does not start: ${net.said}`);
@@ -131,7 +145,11 @@ ipvs_defs {
     const svc = { proto: 'tcp', addr: vip, port } as const;
     await client.call('svc.add', { svc, scheduler: 'rr' });
     for (const n of [200, 201, 202, 203]) {
-      await client.call('laddr.add', { svc, addr: `${SUBNET}.${n + (host.endsWith('2') ? 20 : 0)}`, dev: 'dpdk0' });
+      await client.call('laddr.add', {
+        svc,
+        addr: `${SUBNET}.${n + (host.endsWith('2') ? 20 : 0)}`,
+        dev: 'dpdk0',
+      });
     }
     for (const addr of servers) await client.call('dest.add', { svc, dest: { addr, port }, fwd: 'fullnat' });
   }
@@ -152,7 +170,10 @@ export const requestsPerSecond = (wrk: string): number => {
   return Number(m[1]);
 };
 
-const METRICS: Record<string, { unit: string; run: (net: VethNet, vip: string, seconds: number) => Promise<number> }> = {
+const METRICS: Record<
+  string,
+  { unit: string; run: (net: VethNet, vip: string, seconds: number) => Promise<number> }
+> = {
   keepalive: {
     unit: 'requests/s',
     run: async (net, vip, s) =>
@@ -162,7 +183,15 @@ const METRICS: Record<string, { unit: string; run: (net: VethNet, vip: string, s
     unit: 'requests/s',
     run: async (net, vip, s) =>
       requestsPerSecond(
-        await net.run('client', ['wrk', '-t1', '-c64', `-d${s}s`, '-H', 'Connection: close', `http://${vip}/`]),
+        await net.run('client', [
+          'wrk',
+          '-t1',
+          '-c64',
+          `-d${s}s`,
+          '-H',
+          'Connection: close',
+          `http://${vip}/`,
+        ]),
       ),
   },
   throughput: {
@@ -190,7 +219,7 @@ async function answers(net: VethNet, vip: string): Promise<void> {
 }
 
 async function measure(c: Context): Promise<void> {
-  const devices = (c.quick ? ['af_xdp'] : ['af_packet', 'af_xdp']) as (keyof typeof DEVICE)[];
+  const devices: (keyof typeof DEVICE)[] = c.quick ? ['af_xdp'] : ['af_packet', 'af_xdp'];
   const own = c.paths.flatMap((path) => devices.map((device) => ({ path, device })));
   const hosts = Object.fromEntries(own.map((_, i) => [`dpvs${i + 1}`, `${SUBNET}.${103 + i}`]));
   const net = VethNet.create({ nft: `${SUBNET}.101`, hap: `${SUBNET}.102`, ...hosts });

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/config.js';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dpvsConf } from '../../../bench/lib/forwarder.js';
+import { type DpvsOptions, dpvsConf } from '../../../bench/lib/forwarder.js';
 import { capture, checksum, udpFrame } from '../../../bench/lib/frames.js';
 import { ip, macNumber, range, text } from '../../../bench/lib/network.js';
 import { ROOT } from '../../../bench/lib/paths.js';
@@ -64,7 +63,7 @@ describe('frames', () => {
 });
 
 describe('the configuration of the measured daemon', () => {
-  it.each([
+  it.each<[string, DpvsOptions]>([
     ['small', { flowOffload: false }],
     ['large', { flowOffload: true, connections: 4_000_000, tcpTimeouts: { syn_recv: 1, established: 3600 } }],
   ])('is one that dpvs takes (%s)', (_, options) => {
@@ -83,7 +82,9 @@ describe('the configuration of the measured daemon', () => {
 
 describe('what other programs print', () => {
   it('wrk: requests a second', () => {
-    expect(requestsPerSecond('Running 3s test\n  1 threads\nRequests/sec:  24629.37\nTransfer/sec: 1MB\n')).toBe(24629.37);
+    expect(
+      requestsPerSecond('Running 3s test\n  1 threads\nRequests/sec:  24629.37\nTransfer/sec: 1MB\n'),
+    ).toBe(24629.37);
     expect(() => requestsPerSecond('unable to connect')).toThrow('unable to connect');
   });
   it('node --trace-gc: pauses of other isolates than the first', () => {
@@ -103,7 +104,9 @@ describe('charts', () => {
       { label: 'a', value: 10, series: 's' },
       { label: 'b', value: 5, series: 's', target: 2.5 },
     ]);
-    const widths = [...svg.matchAll(/<rect x="230" y="\d+" width="([\d.]+)" height="18"/g)].map((m) => Number(m[1]));
+    const widths = [...svg.matchAll(/<rect x="230" y="\d+" width="([\d.]+)" height="18"/g)].map((m) =>
+      Number(m[1]),
+    );
     expect(widths).toEqual([400, 200]);
     expect(svg).toContain('M330.0');
     expect(svg).toContain('10 Mpps');

@@ -54,8 +54,24 @@ describe('table', () => {
     ]);
   });
   it('shows the spread of a value beside the value', () => {
-    const r = run({ ratio: null, value: 481234, unit: 'conns/s', min: 4e5, max: 5e5, lossPct: 0.5, flows: 0 });
-    expect(cells(r).slice(3)).toEqual(['-', '20.0', '50.0', '0.500', '-', '481,234 conns/s (400,000–500,000)', '-']);
+    const r = run({
+      ratio: null,
+      value: 481234,
+      unit: 'conns/s',
+      min: 4e5,
+      max: 5e5,
+      lossPct: 0.5,
+      flows: 0,
+    });
+    expect(cells(r).slice(3)).toEqual([
+      '-',
+      '20.0',
+      '50.0',
+      '0.500',
+      '-',
+      '481,234 conns/s (400,000–500,000)',
+      '-',
+    ]);
   });
   it('leaves out what was not measured', () => {
     const r = run({ mpps: 0, nsPerPacket: 0, ratio: null, value: 6, unit: '%', min: 0, max: 0, path: '-' });
