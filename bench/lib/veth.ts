@@ -66,7 +66,7 @@ export class VethNet {
     const child = this.keep(host, command);
     let out = '';
     child.stdout!.on('data', (b: Buffer) => (out += b.toString()));
-    child.stderr.on('data', (b: Buffer) => (out += b.toString()));
+    child.stderr!.on('data', (b: Buffer) => (out += b.toString()));
     const code = await new Promise<number | null>((done) => child.once('close', done));
     if (code !== 0) throw new Error(`${command.join(' ')}: exit code ${code}: ${out}`);
     return out;
