@@ -10,7 +10,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, type ControlClient } from '../../src/control/client.js';
 import { NET, networkFields, range } from './network.js';
-import { PLUGIN, ROOT } from './paths.js';
+import { ROOT } from './paths.js';
+import { plugin } from './plugin.js';
 import { type Counters, Source } from './source.js';
 import { pinOthers, schedule, type Schedule, threadNamed } from './threads.js';
 
@@ -213,7 +214,7 @@ export class Dpvs extends Forwarder {
     const d = new Dpvs(o);
     const conf = join(d.dir, 'dpvs.conf');
     writeFileSync(conf, dpvsConf(o));
-    const args = ['-c', conf, '-p', join(d.dir, 'dpvs.pid'), '-x', d.ipc, '--', '-d', PLUGIN];
+    const args = ['-c', conf, '-p', join(d.dir, 'dpvs.pid'), '-x', d.ipc, '--', '-d', plugin()];
     d.spawn(process.execPath, [...(o.nodeArgs ?? []), join(ROOT, 'bin/dpvs'), ...args]);
     await d.until('the control socket', async () => {
       if (!existsSync(d.ipc)) return false;
@@ -294,7 +295,7 @@ export class Testpmd extends Forwarder {
       '--no-pci',
       '--no-telemetry',
     ];
-    eal.push('-d', PLUGIN, ...(devargs ?? SOURCE).flatMap((v) => ['--vdev', v]));
+    eal.push('-d', plugin(), ...(devargs ?? SOURCE).flatMap((v) => ['--vdev', v]));
     if (!hugepagesFree())
       eal.splice(2, 1, '--no-huge', '-m', '256', '--no-shconf', `--file-prefix=bench-${process.pid}-${mode}`);
     // The same burst and rings as dpvs; without -i it forwards until its standard input ends.

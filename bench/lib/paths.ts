@@ -9,4 +9,3 @@ function top(from: string): string {
 
 export const ROOT = top(dirname(fileURLToPath(import.meta.url)));
 export const RESULTS = join(ROOT, 'bench/results');
-export const PLUGIN = join(ROOT, 'bench/build/source.so');
