@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect, type ControlClient } from '../../src/control/client.js';
+import { connect, type ControlClient, TransportError } from '../../src/control/client.js';
 import { NET, networkFields, range } from './network.js';
 import { ROOT } from './paths.js';
 import { plugin } from './plugin.js';
@@ -218,7 +218,13 @@ export class Dpvs extends Forwarder {
     d.spawn(process.execPath, [...(o.nodeArgs ?? []), join(ROOT, 'bin/dpvs'), ...args]);
     await d.until('the control socket', async () => {
       if (!existsSync(d.ipc)) return false;
-      d.client = await connect({ path: d.ipc, timeoutMs: 60_000 });
+      const client = await connect({ path: d.ipc, timeoutMs: 60_000 }).catch((e: unknown) => {
+        // The file is there a moment before somebody listens.
+        if (e instanceof TransportError && e.kind === 'not-running') return undefined;
+        throw e;
+      });
+      if (client === undefined) return false;
+      d.client = client;
       return true;
     });
     d.tid = threadNamed(d.pid, /^lcore-1$/).tid;
