@@ -1,0 +1,19 @@
+/** Every scenario, in the order in which they run. */
+import { CONNECTIONS } from './connections.js';
+import type { Scenario } from './context.js';
+import { COST } from './cost.js';
+import { MEMIF } from './memif.js';
+import { PACKETS } from './packets.js';
+import { PCAP } from './pcap.js';
+import { QUALITY } from './quality.js';
+import { VETH } from './veth.js';
+
+export const SCENARIOS: readonly Scenario[] = [
+  ...PACKETS,
+  ...PCAP,
+  ...MEMIF,
+  ...CONNECTIONS,
+  ...QUALITY,
+  ...COST,
+  ...VETH,
+];
