@@ -132,7 +132,7 @@ function writeDoc(): void {
   const facts = [
     ...Object.entries(last.machine),
     ...Object.entries(last.versions),
-    ['measured', last.at.slice(0, 10)],
+    ['measured', `${last.at.slice(0, 10)}${last.quick ? ', with --quick on a busy machine' : ''}`],
   ];
   let text = readFileSync(file, 'utf8');
   text = between(text, 'machine', facts.map(([k, v]) => `* ${k}: ${v}`).join('\n'));
