@@ -1,9 +1,13 @@
 #include "threads.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
+#include <sched.h>
 
+#include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "args.h"
@@ -48,6 +52,24 @@ Napi::Value pin(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+/** Every thread of the process; those that they start later inherit it. One that ends meanwhile is no error. */
+Napi::Value pin_process(const Napi::CallbackInfo& info) {
+  const Napi::Array cpus = to_array(info[0], "cpus");
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (uint32_t i = 0; i < cpus.Length(); i++) CPU_SET(to_int(cpus.Get(i), "cpus", 0, CPU_SETSIZE - 1), &set);
+  DIR* tasks = opendir("/proc/self/task");
+  if (tasks == nullptr) fail_syscall("opendir", "/proc/self/task", errno);
+  int err = 0;
+  while (const dirent* entry = readdir(tasks)) {
+    const pid_t tid = static_cast<pid_t>(atoi(entry->d_name));
+    if (tid > 0 && sched_setaffinity(tid, sizeof(set), &set) != 0 && errno != ESRCH) err = errno;
+  }
+  closedir(tasks);
+  if (err != 0) fail_syscall("sched_setaffinity", "of the process", err);
+  return info.Env().Undefined();
+}
+
 Napi::Value name(const Napi::CallbackInfo& info) {
   const std::string text = to_string(info[0], "name", 15);
   const int err = pthread_setname_np(pthread_self(), text.c_str());
@@ -66,6 +88,7 @@ Napi::Value enlist(const Napi::CallbackInfo& info) {
 
 const Call CALLS[] = {
     {"threadPin", pin},
+    {"processPin", pin_process},
     {"threadName", name},
     {"threadRegister", enlist},
 };

@@ -196,6 +196,8 @@ export interface Native {
   // ----- threads
   /** Pins the calling thread. */
   threadPin(cpu: number): void;
+  /** Keeps every thread that the process has, and those that they start, on these CPUs. */
+  processPin(cpus: number[]): void;
   /** As seen in `top -H`; at most 15 characters. */
   threadName(name: string): void;
   /** Registers the calling thread with EAL (undone when its environment ends). */

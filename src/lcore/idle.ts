@@ -1,6 +1,6 @@
 /**
  * How an lcore spends time when no packet comes. `off` polls. `auto` polls a while, then sleeps, longer and
- * longer up to a millisecond, so that an idle instance takes a few percent of a CPU. A number sleeps that
+ * longer: up to a millisecond, after a second of silence two, so that an idle instance takes a few percent of a CPU. A number sleeps that
  * many microseconds. A message or a redirected packet wakes a sleeper at once.
  */
 
@@ -8,6 +8,9 @@
 const SPIN = 200;
 const FIRST_MS = 0.05;
 const LAST_MS = 1;
+/** Rounds, most of them a millisecond long, after which nobody seems to be there. */
+const LONG = 1200;
+const LONG_MS = 2;
 
 export class Idle {
   private rounds = 0;
@@ -33,7 +36,7 @@ export class Idle {
     if (this.mode === 'off' || ++this.rounds < SPIN) return;
     if (this.mode === 'auto') {
       this.sleep(this.ms);
-      this.ms = Math.min(this.ms * 2, LAST_MS);
+      this.ms = Math.min(this.ms * 2, this.rounds < LONG ? LAST_MS : LONG_MS);
     } else {
       this.sleep(this.mode / 1000);
     }

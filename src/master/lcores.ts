@@ -92,7 +92,7 @@ export class Lcores {
         ready: () => undefined,
         abort: new AbortController(),
         lastBeat: 0,
-        lastBeatAt: Date.now(),
+        lastBeatAt: performance.now(),
       });
     }
     this.watchdog = setInterval(() => this.watch(), 500);
@@ -210,7 +210,7 @@ export class Lcores {
   private async host(m: Member): Promise<void> {
     const { id } = m.task;
     for (let failures = 0, restart = false; !this.stopping; restart = true) {
-      const startedAt = Date.now();
+      const startedAt = performance.now();
       m.abort = new AbortController();
       m.lastBeatAt = startedAt;
       m.hosted = true;
@@ -229,7 +229,7 @@ export class Lcores {
       m.state = 'restarting';
       m.hosted = false;
       m.abort = new AbortController();
-      failures = Date.now() - startedAt > HEALTHY_MS ? 0 : failures + 1;
+      failures = performance.now() - startedAt > HEALTHY_MS ? 0 : failures + 1;
       this.o.log.error({ lcore: id, why, failures }, 'lcore died, restarting it');
       this.settle(m);
       while (!this.bury(m) && !this.stopping) await pauseFor(RECLAIM_MS, m.abort.signal);
@@ -324,7 +324,7 @@ export class Lcores {
   }
 
   private watch(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const m of this.members.values()) {
       const beat = Atomics.load(m.block, LCORE_BLOCK.at.heartbeat >>> 2);
       if (beat !== m.lastBeat) {

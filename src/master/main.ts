@@ -144,6 +144,9 @@ async function boot(
   const facts = attachPorts(native, config);
   const { plan, warnings } = resolve(config, facts, origins);
   for (const w of warnings) log.warn(formatDiagnostic(w));
+  // What V8 does in the background must not interrupt an lcore where there is another CPU for it.
+  const rest = facts.allowedCpus.filter((cpu) => !plan.lcores.some((l) => l.cpu === cpu));
+  if (rest.length > 0) native.processPin(rest);
   const pool = native.mempoolCreate({
     name: 'mbuf_pool_0',
     count: config.netif.pktpoolSize,
@@ -201,7 +204,7 @@ async function boot(
     };
   });
 
-  const replica = new Replica(devices, 0, Date.now);
+  const replica = new Replica(devices, 0, () => performance.now());
   const lcores = new Lcores({ native, log, mesh, tasks, snapshot: () => replica.snapshot() });
   undo.push(() => lcores.stop());
   await lcores.start();
@@ -224,7 +227,7 @@ async function boot(
   });
   const controller = new Controller(replica, lcores, ports, queries, log, process.env.DPVS_DEBUG === '1');
   const lifetimes = setInterval(() => {
-    for (const p of replica.inet.addresses.expired(Date.now())) {
+    for (const p of replica.inet.addresses.expired(performance.now())) {
       controller
         .execute({ op: 'addr.del', ...p })
         .catch((e: unknown) => log.error({ err: e }, 'address lifetime'));

@@ -427,6 +427,9 @@ describe('threads', () => {
     expect(codeOf(() => native.threadPin(-1))).toBe('BAD_ARG');
     expect(codeOf(() => native.threadPin(5000))).toBe('BAD_ARG');
     expect(codeOf(() => native.threadPin(1000))).toBe('SYSCALL');
+    expect(codeOf(() => native.processPin([-1]))).toBe('BAD_ARG');
+    expect(codeOf(() => native.processPin(undefined as unknown as number[]))).toBe('BAD_ARG');
+    expect(codeOf(() => native.processPin([]))).toBe('SYSCALL');
   });
 
   test("registering a thread again, or EAL's own, is no error", () => {

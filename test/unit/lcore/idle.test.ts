@@ -19,6 +19,12 @@ test('auto polls a while, then sleeps longer and longer, up to a millisecond', (
   expect(run('auto', idleTimes(207))).toEqual([0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1]);
 });
 
+test('after a second of silence auto sleeps two milliseconds', () => {
+  const slept = run('auto', idleTimes(1300));
+  expect(slept.slice(5, 1000).every((ms) => ms === 1)).toBe(true);
+  expect(slept.slice(1002).every((ms) => ms === 2)).toBe(true);
+});
+
 test('a packet makes auto poll again at full speed', () => {
   const slept = run('auto', (idle) => {
     idleTimes(205)(idle);
