@@ -87,7 +87,7 @@ bool l4_whole(uint8_t proto, const char* l4, uint32_t len) {
 }
 
 /** The checks that netif and inet make before the load balancer sees a packet. */
-Kind parse(const Lcore& lc, const rte_mbuf* m, Head& h) {
+inline __attribute__((always_inline)) Kind parse(const Lcore& lc, const rte_mbuf* m, Head& h) {
   const uint32_t len = m->pkt_len;
   if (unlikely(len < ETH_HEADER + IP_HEADER + UDP_HEADER || m->nb_segs != 1 || m->port >= PORT_CAP)) return Kind::Other;
   const char* frame = rte_pktmbuf_mtod(m, const char*);
@@ -190,7 +190,7 @@ bool set_length(rte_mbuf* m, char* frame, uint32_t len) {
 }
 
 /** A packet of flow `ref`. @returns false when it is for TypeScript: nothing has changed then */
-bool forward(Lcore& lc, rte_mbuf* m, const Head& h, uint32_t ref, uint32_t now) {
+inline __attribute__((always_inline)) bool forward(Lcore& lc, rte_mbuf* m, const Head& h, uint32_t ref, uint32_t now) {
   constexpr uint16_t REWRITE = FLOW_ACTION_REWRITE_SRC | FLOW_ACTION_REWRITE_DST;
   const FlowRules& rules = lc.rules;
   const uint32_t conn = ref >> 1;
