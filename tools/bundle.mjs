@@ -32,6 +32,7 @@ const io = {
     close() {},
   }),
   sleep: async () => {},
+  segment() {},
   now: () => 0,
   tty: false,
 };

@@ -1,6 +1,10 @@
 /** Everything that a tool touches outside itself, so that tests can run it in their own process. */
+import { closeSync, fstatSync, openSync, realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import type { Writable } from 'node:stream';
 import { connect, type ControlClient } from '../control/client.js';
+import { DpvsError } from '../core/errors.js';
+import { StatsReader } from '../core/stats.js';
 
 export interface Io {
   out(text: string): void;
@@ -11,6 +15,8 @@ export interface Io {
   stdin(): Promise<string>;
   connect(): Promise<ControlClient>;
   sleep(ms: number): Promise<void>;
+  /** The statistics segment of a running daemon, mapped: what it reads is live. @throws DpvsError IO */
+  segment(file: string): StatsReader;
   /** Monotonic, milliseconds. */
   now(): number;
   /** Whether a person looks at the output. */
@@ -29,6 +35,22 @@ export async function drained(stream: Writable): Promise<void> {
   });
 }
 
+/** Loaded only for live views: it takes 65 to 90 ms. */
+function mapSegment(file: string): StatsReader {
+  let fd: number;
+  try {
+    fd = openSync(file, 'r');
+  } catch (e) {
+    throw new DpvsError('IO', `cannot read the statistics segment: ${(e as Error).message}`);
+  }
+  try {
+    const mmap = createRequire(realpathSync(process.argv[1]!))('mmap-io') as typeof import('mmap-io').default;
+    return new StatsReader(mmap.map(fstatSync(fd).size, mmap.PROT_READ, mmap.MAP_SHARED, fd));
+  } finally {
+    closeSync(fd);
+  }
+}
+
 export const processIo: Io = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
@@ -40,6 +62,7 @@ export const processIo: Io = {
   },
   connect: () => connect(),
   sleep: (ms) => new Promise((done) => setTimeout(done, ms)),
+  segment: mapSegment,
   now: () => performance.now(),
   tty: process.stdout.isTTY,
 };

@@ -31,6 +31,8 @@ const SLOT_MASK = SLOTS - 1;
 const MAX_DELTA = 2 ** (LEVELS * BITS) - 1;
 /** Deadlines may be this far ahead (2^32 ms, and a tick for rounding). */
 const HORIZON = 2 ** 32 / TICK_MS + 1;
+/** Distances modulo 2^32 above this are behind. */
+const MAX_AHEAD = 3 * 2 ** 30;
 
 // Lists: one for each slot, then
 const DUE = LEVELS * SLOTS; // to fire in this advance
@@ -217,8 +219,10 @@ export class Wheel {
   private place(id: number): void {
     const c = this.current >>> 0;
     const deadline = this.deadline[id]!;
-    const delta = (deadline - c) | 0;
-    if (delta <= 0) {
+    // Inside a long advance `current` may lag 2^30 ticks behind the clock that a callback schedules by: a distance of up to
+    // 2^31 is ahead, only what is beyond MAX_AHEAD has wrapped.
+    const delta = (deadline - c) >>> 0;
+    if (delta === 0 || delta > MAX_AHEAD) {
       this.append(id, DUE);
     } else if (delta < SLOTS) {
       this.append(id, deadline & SLOT_MASK);

@@ -185,7 +185,7 @@ export class Queries {
     const master: Lcore = {
       id: 0,
       role: 'master',
-      cpu: -1,
+      cpu: this.o.masterCpu,
       socket: 0,
       state: 'running',
       queues: [],

@@ -1,6 +1,7 @@
 /** `dpip link`: devices and the CPUs that serve them. */
 import type { Lcore, Link } from '../../control/results.js';
 import { DpvsError } from '../../core/errors.js';
+import type { StatsReader } from '../../core/stats.js';
 import { UsageError } from '../errors.js';
 import { flag } from '../grammar.js';
 import { compact, device, integer, mac, onOff, oneOf } from '../values.js';
@@ -100,24 +101,27 @@ async function showLinks(dev: string | undefined, context: Context): Promise<voi
 
 async function showCpus(subject: string, context: Context): Promise<void> {
   const { client, options } = context;
-  const query = async (): Promise<Lcore[]> => {
-    const [lcores, drops] = await Promise.all([client.call('lcore.list', {}), client.call('drop.list', {})]);
-    for (const l of lcores) {
+  const [lcores, drops] = await Promise.all([client.call('lcore.list', {}), client.call('drop.list', {})]);
+  const chosen = subject === 'cpu' ? lcores : lcores.filter((l) => `cpu${l.cpu}` === subject);
+  if (chosen.length === 0) {
+    throw new DpvsError('NODEV', `no lcore runs on ${subject}`, 'dpip link show cpu lists them');
+  }
+  if (options.interval === undefined) {
+    for (const l of chosen) {
       l.stats['dropped'] = drops
         .filter((d) => d.lcore === l.id && !d.done)
         .reduce((sum, d) => sum + d.count, 0);
     }
-    const chosen = subject === 'cpu' ? lcores : lcores.filter((l) => `cpu${l.cpu}` === subject);
-    if (chosen.length === 0) {
-      throw new DpvsError('NODEV', `no lcore runs on ${subject}`, 'dpip link show cpu lists them');
-    }
-    return chosen;
-  };
-  if (options.interval === undefined) {
-    context.print(await query(), (lcores) => formatLcores(lcores, options.stats));
+    context.print(chosen, (list) => formatLcores(list, options.stats));
     return;
   }
-  await sample(context, query, (before, after, seconds) => {
+  // The counters come from shared memory: the daemon is not asked again.
+  const { statsFile } = await client.call('info', {});
+  const segment = context.io.segment(statsFile);
+  const done = new Set(drops.filter((d) => d.done).map((d) => d.name));
+  const live = async (): Promise<Lcore[]> =>
+    chosen.map((l) => ({ ...l, stats: { ...segment.lcore(l.id), dropped: dropped(segment, l.id, done) } }));
+  await sample(context, live, (before, after, seconds) => {
     const velocity = after.map((l) => {
       const old = before.find((b) => b.id === l.id)?.stats ?? {};
       const stats = Object.entries(l.stats).map(([k, v]) => [k, perSecond(old[k] ?? 0, v, seconds)] as const);
@@ -125,6 +129,12 @@ async function showCpus(subject: string, context: Context): Promise<void> {
     });
     return formatLcores(velocity, true);
   });
+}
+
+/** Drops of an lcore; packets whose work was done (`done`: names of those reasons) are none. */
+function dropped(segment: StatsReader, lcore: number, done: ReadonlySet<string>): number {
+  const names = segment.dropNames;
+  return segment.drops(lcore).reduce((sum, n, i) => sum + (done.has(names[i]!) ? 0 : n), 0);
 }
 
 /** Shows every `-i` seconds what changed, `-c` times or for ever. With -j: two samples and the seconds between. */

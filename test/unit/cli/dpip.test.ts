@@ -3,6 +3,8 @@ import { main } from '../../../src/cli/dpip/main.js';
 import { formatLink } from '../../../src/cli/dpip/link-format.js';
 import type { Addr, DropEntry, Lcore, Link, NeighEntry, RouteEntry } from '../../../src/control/results.js';
 import { DpvsError } from '../../../src/core/errors.js';
+import { LCORE_STATS } from '../../../src/core/layout.js';
+import { segmentLayout, StatsReader, StatsSegment } from '../../../src/core/stats.js';
 import { run, words, type Answers, type Outcome } from './support.js';
 
 const dpip = (line: string, answers: Answers = {}): Promise<Outcome> => run(main, words(line), { answers });
@@ -380,6 +382,33 @@ describe('link show', () => {
       '    ipackets            ibytes              opackets            obytes',
       '    7                   8                   9                   10',
     ]);
+  });
+
+  it('shows with -i what changes in the statistics segment, without asking the daemon again', async () => {
+    const buffer = new SharedArrayBuffer(segmentLayout({ lcores: 1 }).bytes);
+    const counters = StatsSegment.create(buffer, { lcores: 1 }).lcoreStats(1);
+    const at = LCORE_STATS.at;
+    const segment = new StatsReader(buffer);
+    // Each second 100 loops, 7 packets and 2 drops; 5 packets are done with.
+    const drops = (name: string): number => (at.drops >>> 3) + segment.dropNames.indexOf(name);
+    const lcore = segment.lcore.bind(segment);
+    segment.lcore = (i) => {
+      counters[at.loops >>> 3]! += 100;
+      counters[at.rxPackets >>> 3]! += 7;
+      counters[drops('IP_TTL')]! += 2;
+      counters[drops('ARP_DONE')]! += 5;
+      return lcore(i);
+    };
+    const answers = { ...cpus, info: { statsFile: '/tmp/x.stats' } };
+    const { out, calls, slept } = await run(main, words('link show cpu3 -s -i 1 -c 2'), { answers, segment });
+    const rows = out.split('\n').map((l) => l.trim().split(/\s+/));
+    const column = (heading: string): string[] =>
+      rows.flatMap((r, i) => (r.includes(heading) ? [rows[i + 1]![r.indexOf(heading)]!] : []));
+    expect(column('lcore_loop')).toEqual(['100', '100']);
+    expect(column('ipackets')).toEqual(['7', '7']);
+    expect(column('dropped')).toEqual(['2', '2']);
+    expect(slept).toEqual([1000, 1000]);
+    expect(calls.map((c) => c.method).sort()).toEqual(['drop.list', 'info', 'lcore.list']);
   });
 
   it('refuses a CPU without an lcore', async () => {

@@ -2,6 +2,8 @@
 import { fileURLToPath } from 'node:url';
 import type { ControlClient } from '../../../src/control/client.js';
 import { TransportError } from '../../../src/control/client.js';
+import { DpvsError } from '../../../src/core/errors.js';
+import type { StatsReader } from '../../../src/core/stats.js';
 import type { Host } from '../../../src/cli/program.js';
 import type { Io } from '../../../src/cli/io.js';
 
@@ -22,12 +24,19 @@ export interface Outcome {
   slept: number[];
 }
 
+export interface RunOptions {
+  answers?: Answers;
+  stdin?: string;
+  daemon?: boolean;
+  segment?: StatsReader;
+}
+
 const root = fileURLToPath(new URL('.', import.meta.url));
 
 export async function run(
   main: (argv: string[], host: Host) => Promise<number>,
   argv: string[],
-  { answers = {}, stdin = '', daemon = true }: { answers?: Answers; stdin?: string; daemon?: boolean } = {},
+  { answers = {}, stdin = '', daemon = true, segment }: RunOptions = {},
 ): Promise<Outcome> {
   const outcome: Outcome = { code: -1, out: '', err: '', calls: [], slept: [] };
   let clock = 1000;
@@ -51,6 +60,10 @@ export async function run(
     sleep: async (ms) => {
       outcome.slept.push(ms);
       clock += ms;
+    },
+    segment: (file) => {
+      if (!segment) throw new DpvsError('IO', `no segment at ${file}`);
+      return segment;
     },
     now: () => clock,
     tty: false,

@@ -335,6 +335,22 @@ describe('timing wheel, against a naive model', () => {
     );
   });
 
+  it('a callback inside an advance of 2^32 ms may schedule 2^32 ms ahead', () => {
+    const fired: number[] = [];
+    const wheel: Wheel = new Wheel(2, (i) => {
+      fired.push(i);
+      if (i === 0) wheel.schedule(1, 2 ** 33);
+    });
+    wheel.start(0);
+    wheel.schedule(0, 1000);
+    wheel.advance(2 ** 32);
+    expect(fired).toEqual([0]);
+    wheel.advance(2 ** 33 - TICK_MS);
+    expect(fired).toEqual([0]);
+    wheel.advance(2 ** 33);
+    expect(fired).toEqual([0, 1]);
+  });
+
   it('callbacks that schedule and cancel at random keep the books', () => {
     const reaction = fc.oneof(
       fc.record({ op: fc.constant('schedule' as const), id, in: distance }),
