@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     fileParallelism: false,
+    setupFiles: ['test/support/seed.ts'],
     include: ['test/native/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
