@@ -257,14 +257,12 @@ export class Ipvs {
   }
 
   /**
-   * True for a client that opens a new connection over a closing one whose real server takes no new ones: it is scheduled
-   * afresh. (With its real server in service the record is reused, as the state table says.)
+   * True for a client that opens a new connection over a closing one: it is scheduled afresh, so that servers take turns, a
+   * removed one gets nothing, and the real server sees a local port that it has not in TIME_WAIT.
    */
   private isReopened(c: number, proto: Proto, l4: number): boolean {
-    const r = this.table.records;
-    if (proto.states[r.state(c)]!.closing === undefined || !proto.opens(this.packets.bytes, l4)) return false;
-    const dest = this.services.destAt(r.dest(c));
-    return dest === undefined || dest.removed || dest.weight === 0;
+    const state = proto.states[this.table.records.state(c)]!;
+    return state.closing !== undefined && proto.opens(this.packets.bytes, l4);
   }
 
   /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
