@@ -35,6 +35,13 @@ export async function drained(stream: Writable): Promise<void> {
   });
 }
 
+/** What we use of mmap-io (its own types name a default export that it has not at run time). */
+interface Mmap {
+  PROT_READ: number;
+  MAP_SHARED: number;
+  map(bytes: number, protection: number, sharing: number, fd: number): Buffer;
+}
+
 /** Loaded only for live views: it takes 65 to 90 ms. */
 function mapSegment(file: string): StatsReader {
   let fd: number;
@@ -44,7 +51,7 @@ function mapSegment(file: string): StatsReader {
     throw new DpvsError('IO', `cannot read the statistics segment: ${(e as Error).message}`);
   }
   try {
-    const mmap = createRequire(realpathSync(process.argv[1]!))('mmap-io') as typeof import('mmap-io').default;
+    const mmap = createRequire(realpathSync(process.argv[1]!))('mmap-io') as Mmap;
     return new StatsReader(mmap.map(fstatSync(fd).size, mmap.PROT_READ, mmap.MAP_SHARED, fd));
   } finally {
     closeSync(fd);

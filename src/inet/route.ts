@@ -88,6 +88,7 @@ export class Routes {
     addresses.listen({
       added: (ifa) => {
         this.imply(ifa);
+        this.prune();
         this.generation.bump();
       },
       changed: (ifa) => {
@@ -380,14 +381,19 @@ export class Routes {
     this.fib.remove(entry);
   }
 
-  /** Removes static routes that have lost what they lean on. */
+  /** Removes static routes that have lost what they lean on: a gateway that is on link and not ourselves, a source. */
   private prune(): void {
     const lost = (e: FibEntry): boolean =>
-      (e.via !== 0 && !this.onLink(e.via, e.ifindex)) || (e.src !== 0 && !this.isLocal(e.src));
+      (e.via !== 0 && !this.isGateway(e.via, e.ifindex)) || (e.src !== 0 && !this.isLocal(e.src));
     // A route that goes may have been the link that another one's gateway stood on.
     for (let gone = [...this.statics].filter(lost); gone.length > 0; gone = [...this.statics].filter(lost)) {
       for (const e of gone) this.drop(e);
     }
+  }
+
+  private isGateway(via: number, ifindex: number): boolean {
+    const entry = this.fib.lookup(via);
+    return entry !== undefined && !entry.local && !entry.broadcast && this.onLink(via, ifindex) !== undefined;
   }
 
   private imply(ifa: Ifa): void {
