@@ -158,6 +158,9 @@ export interface DestEntry {
 export interface SvcEntry {
   svc: SvcKey;
   scheduler: string;
+  schedFlags: string[];
+  /** Only with schedulers that have one. */
+  hashTarget?: string;
   connTimeout: number;
   counters: Counters;
   rates: Rates;

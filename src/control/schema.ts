@@ -32,9 +32,11 @@ export const svcKey = z.strictObject({
   port: u16.describe('virtual port'),
 });
 
-/** Scheduler names are checked against the registry when the command is applied. */
+/** Names of schedulers and their flags are checked against the registry when the command is applied. */
 const svcOptions = {
   scheduler: z.string().max(16).describe('one of the registered schedulers; default wlc'),
+  schedFlags: z.array(z.string().max(16)).max(8).optional().describe('flags of the scheduler'),
+  hashTarget: z.enum(['sip', 'qid']).optional().describe('what conhash hashes; default sip'),
   connTimeout: z.int().min(0).max(31535999).describe('seconds for established connections, 0 = by state'),
 };
 

@@ -250,7 +250,7 @@ export class Ipvs {
     if (!proto.check(b, l4, packets.end(p))) packets.drop(p, DROP.L4_BAD_HEADER);
     else if (!proto.opens(b, l4)) packets.drop(p, DROP.CONN_NO_SYN);
     else {
-      const c = this.open(p, svc, ipv4.src(b, l3), b.u16(l4));
+      const c = this.open(p, svc, ipv4.src(b, l3), b.u16(l4), daddr);
       if (c !== 0) this.forward(p, c, DIR_IN, proto, l3, l4);
     }
     return STOLEN;
@@ -266,14 +266,13 @@ export class Ipvs {
   }
 
   /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
-  private open(p: number, svc: Svc, caddr: number, cport: number): number {
+  private open(p: number, svc: Svc, caddr: number, cport: number, vaddr: number): number {
     const { packets, table, stats } = this;
-    const i = svc.scheduler.pick(svc.schedState, svc.dests, stats);
-    if (i < 0) {
+    const dest = svc.scheduler.pick(svc.schedState, svc.dests, stats, caddr, cport, vaddr, packets.nowMs);
+    if (dest === undefined) {
       packets.drop(p, this.isOverloaded(svc) ? DROP.SVC_OVERLOAD : DROP.SVC_NO_DEST);
       return 0;
     }
-    const dest = svc.dests[i]!;
     const c = table.alloc(packets.nowMs);
     if (c === 0) {
       packets.drop(p, DROP.CONN_FULL);

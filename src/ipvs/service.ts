@@ -17,7 +17,7 @@ import {
   PROTO_TCP,
   PROTO_UDP,
 } from '../wire/ipv4.js';
-import { schedulerByName } from './sched/index.js';
+import { schedulerByName, schedulerFlags } from './sched/index.js';
 import type { Scheduler } from './sched/scheduler.js';
 import { Slots, type SlotMemory, type SlotUse } from './slots.js';
 import { xmitByName } from './xmit/index.js';
@@ -52,6 +52,8 @@ export interface Svc {
   readonly addr: number;
   readonly port: number;
   scheduler: Scheduler;
+  /** Some of the scheduler's flags, in its order. */
+  schedFlags: readonly string[];
   /** The scheduler's own memory of this service. */
   schedState: unknown;
   /**
@@ -80,6 +82,10 @@ interface SvcOptions {
   scheduler: string;
   connTimeout: number;
 }
+interface SchedOptions {
+  schedFlags?: string[] | undefined;
+  hashTarget?: string | undefined;
+}
 interface DestOptions {
   fwd: string;
   weight: number;
@@ -89,8 +95,8 @@ interface DestOptions {
 type Optional<T> = { [K in keyof T]?: T[K] | undefined };
 
 export interface ServiceOps {
-  'svc.add': { svc: SvcKeyParams } & SvcOptions;
-  'svc.edit': { svc: SvcKeyParams } & Optional<SvcOptions>;
+  'svc.add': { svc: SvcKeyParams } & SvcOptions & SchedOptions;
+  'svc.edit': { svc: SvcKeyParams } & Optional<SvcOptions> & SchedOptions;
   'svc.del': { svc: SvcKeyParams };
   'svc.flush': object;
   'svc.zero': { svc?: SvcKeyParams | undefined };
@@ -194,7 +200,13 @@ export class Services {
     const out: ServiceCommand[] = [{ op: 'svc.slots', ...this.slots.memory() }];
     for (const s of this.list()) {
       const svc = keyOf(s);
-      out.push({ op: 'svc.add', svc, scheduler: s.scheduler.name, connTimeout: s.connTimeout });
+      out.push({
+        op: 'svc.add',
+        svc,
+        scheduler: s.scheduler.name,
+        schedFlags: [...s.schedFlags],
+        connTimeout: s.connTimeout,
+      });
       for (const d of s.dests) {
         const { weight, maxConn, minConn, slot } = d;
         const dest = { addr: formatIpv4(d.addr), port: d.port };
@@ -245,11 +257,13 @@ export class Services {
     if (this.find(proto, addr, port))
       throw new DpvsError('EXIST', `service ${svcText(p.svc)} already exists`);
     const scheduler = schedulerByName(p.scheduler);
+    const schedFlags = schedulerFlags(scheduler, p);
     const svc: Svc = {
       proto,
       addr,
       port,
       scheduler,
+      schedFlags,
       schedState: undefined,
       connTimeout: p.connTimeout,
       dests: [],
@@ -266,10 +280,14 @@ export class Services {
   private editSvc(p: ServiceOps['svc.edit']): void {
     const svc = this.require(p.svc, 'INVAL');
     const scheduler = p.scheduler === undefined ? svc.scheduler : schedulerByName(p.scheduler);
+    // Flags belong to their scheduler: another one begins without.
+    const same = scheduler === svc.scheduler;
+    const schedFlags = schedulerFlags(scheduler, p, same ? svc.schedFlags : []);
     svc.connTimeout = p.connTimeout ?? svc.connTimeout;
-    if (scheduler === svc.scheduler) return;
+    if (same && p.schedFlags === undefined) return;
     svc.scheduler = scheduler;
-    svc.schedState = undefined;
+    svc.schedFlags = schedFlags;
+    if (!same) svc.schedState = undefined;
     this.rescheduled(svc);
   }
 
@@ -334,7 +352,8 @@ export class Services {
 
   /** Lets the scheduler see the real servers as they are now. */
   private rescheduled(svc: Svc): void {
-    svc.schedState = svc.scheduler.state(svc.dests, Math.max(this.lcore - 1, 0), svc.schedState);
+    const { scheduler, dests, schedState, schedFlags } = svc;
+    svc.schedState = scheduler.state(dests, Math.max(this.lcore - 1, 0), schedState, schedFlags);
   }
 
   private require(key: SvcKeyParams, code: 'INVAL' | 'NOSERV'): Svc {

@@ -253,6 +253,8 @@ export class Queries {
     return {
       svc: keyOf(s),
       scheduler: s.scheduler.name,
+      schedFlags: [...s.schedFlags],
+      ...(s.scheduler.hashTargets ? { hashTarget: s.scheduler.hashTargets[0]! } : {}),
       connTimeout: s.connTimeout,
       counters: rates.svcCounters(s),
       rates: rates.svcRates(s),

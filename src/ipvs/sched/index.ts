@@ -17,3 +17,34 @@ export function schedulerByName(name: string): Scheduler {
     `supported schedulers: ${SCHEDULERS.map((s) => s.name).join(', ')}`,
   );
 }
+
+/**
+ * The flags of a service, in the scheduler's order.
+ * @param p what a command says
+ * @param old flags until now, for what it does not say
+ * @throws DpvsError INVAL: a flag or hash target that the scheduler does not have; NOTSUPP: hash target `qid`
+ */
+export function schedulerFlags(
+  { name, flags = [], hashTargets }: Scheduler,
+  p: { schedFlags?: readonly string[] | undefined; hashTarget?: string | undefined },
+  old: readonly string[] = [],
+): string[] {
+  const wanted = p.schedFlags ?? old;
+  const unknown = wanted.find((f) => !flags.includes(f));
+  if (unknown !== undefined)
+    throw new DpvsError(
+      'INVAL',
+      `scheduler '${name}' has no flag '${unknown}'`,
+      flags.length === 0 ? 'it has no flags' : `its flags: ${flags.join(', ')}`,
+    );
+  if (p.hashTarget !== undefined && hashTargets?.includes(p.hashTarget) !== true) {
+    if (hashTargets === undefined)
+      throw new DpvsError('INVAL', `scheduler '${name}' has no hash target`, 'it goes with conhash');
+    throw new DpvsError(
+      'NOTSUPP',
+      `hash target '${p.hashTarget}' is not supported`,
+      `supported hash targets: ${hashTargets.join(', ')}`,
+    );
+  }
+  return flags.filter((f) => wanted.includes(f));
+}

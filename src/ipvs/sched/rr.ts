@@ -24,7 +24,7 @@ export const rr: Scheduler<RrState> = {
     return { at, last: dests[at], begun: true };
   },
 
-  pick(state: RrState, dests: readonly Dest[], load: Load): number {
+  pick(state: RrState, dests: readonly Dest[], load: Load): Dest | undefined {
     const n = dests.length;
     let i = state.at;
     for (let tries = 0; tries < n; tries++) {
@@ -34,9 +34,9 @@ export const rr: Scheduler<RrState> = {
         state.at = i;
         state.last = dest;
         state.begun = true;
-        return i;
+        return dest;
       }
     }
-    return -1;
+    return undefined;
   },
 };

@@ -17,16 +17,33 @@ export interface Scheduler<S = unknown> {
   readonly name: string;
   /** One line for help and reference pages. */
   readonly text: string;
+  /** Scheduler flags of a service (`ipvsadm --sched-flags`) that it knows, in the order of listings. */
+  readonly flags?: readonly string[];
+  /** What it can hash (`ipvsadm --hash-target`), the default first. */
+  readonly hashTargets?: readonly string[];
   /**
-   * State for the real servers as they are now; called when a service comes and whenever its real servers or
-   * their weights change.
+   * State for the real servers as they are now; called when a service comes and whenever its real servers,
+   * their weights or its scheduler flags change. Runs in the master as well, which picks nothing.
    * @param start position to begin at, different on every lcore so that their first picks differ
    * @param old state until now, when there is one
+   * @param flags some of `this.flags`
    */
-  state(dests: readonly Dest[], start: number, old: S | undefined): S;
+  state(dests: readonly Dest[], start: number, old: S | undefined, flags: readonly string[]): S;
   /**
    * Runs on the packet path: allocates nothing.
-   * @returns index in `dests`, or -1 when none is usable
+   * @param caddr client address
+   * @param cport client port in host order, 0 where the protocol has none
+   * @param vaddr destination address of the packet: the virtual address, with SNAT the peer in the internet
+   * @param nowMs monotonic
+   * @returns undefined when there is none for this connection
    */
-  pick(state: S, dests: readonly Dest[], load: Load): number;
+  pick(
+    state: S,
+    dests: readonly Dest[],
+    load: Load,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    nowMs: number,
+  ): Dest | undefined;
 }

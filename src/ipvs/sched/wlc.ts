@@ -18,9 +18,9 @@ export const wlc: Scheduler<WlcState> = {
     return { start: dests.length === 0 ? 0 : start % dests.length };
   },
 
-  pick(state: WlcState, dests: readonly Dest[], load: Load): number {
+  pick(state: WlcState, dests: readonly Dest[], load: Load): Dest | undefined {
     const n = dests.length;
-    let best = -1;
+    let best: Dest | undefined;
     let bestLoad = 0;
     let bestWeight = 1;
     let i = state.start;
@@ -28,8 +28,8 @@ export const wlc: Scheduler<WlcState> = {
       const dest = dests[i]!;
       if (!load.usable(dest)) continue;
       const l = load.active(dest) * 256 + load.inactive(dest);
-      if (best < 0 || l * bestWeight < bestLoad * dest.weight) {
-        best = i;
+      if (best === undefined || l * bestWeight < bestLoad * dest.weight) {
+        best = dest;
         bestLoad = l;
         bestWeight = dest.weight;
       }

@@ -33,7 +33,7 @@ export const wrr: Scheduler<WrrState> = {
     return { at: Math.min(old.at, n - 1), level, max, gcd: step, begun: true };
   },
 
-  pick(state: WrrState, dests: readonly Dest[], load: Load): number {
+  pick(state: WrrState, dests: readonly Dest[], load: Load): Dest | undefined {
     const n = dests.length;
     let i = state.at;
     let best = 0; // largest weight among the usable ones that this call saw below the level
@@ -52,10 +52,10 @@ export const wrr: Scheduler<WrrState> = {
       if (dest.weight >= state.level) {
         state.at = i;
         state.begun = true;
-        return i;
+        return dest;
       }
       if (dest.weight > best) best = dest.weight;
     }
-    return -1;
+    return undefined;
   },
 };

@@ -184,6 +184,7 @@ const services: SvcEntry[] = [
   {
     svc: { ...svc, proto: 'udp' },
     scheduler: 'wlc',
+    schedFlags: [],
     connTimeout: 60,
     counters: dest('').counters,
     rates: zeroRates,
@@ -192,6 +193,7 @@ const services: SvcEntry[] = [
   {
     svc,
     scheduler: 'rr',
+    schedFlags: [],
     connTimeout: 0,
     counters: dest('').counters,
     rates: dest('').rates,
@@ -213,6 +215,7 @@ const services: SvcEntry[] = [
   {
     svc: { ...svc, addr: '9.0.0.1', port: 8080 },
     scheduler: 'wrr',
+    schedFlags: [],
     connTimeout: 0,
     counters: dest('').counters,
     rates: zeroRates,

@@ -25,15 +25,16 @@ class Harness {
     public servers: Server[],
     private readonly start = 0,
   ) {
-    this.state = sched.state([], start, undefined);
+    this.state = sched.state([], start, undefined, []);
     this.changed();
   }
   changed(servers = this.servers): void {
     this.servers = servers;
-    this.state = this.sched.state(asDests(servers), this.start, this.state);
+    this.state = this.sched.state(asDests(servers), this.start, this.state, []);
   }
   pick(): string {
-    return this.servers[this.sched.pick(this.state, asDests(this.servers), load)]?.name ?? '-';
+    const dest = this.sched.pick(this.state, asDests(this.servers), load, 1, 2, 3, 0);
+    return (dest as unknown as Server | undefined)?.name ?? '-';
   }
   picks(n: number): string {
     return Array.from({ length: n }, () => this.pick()).join('');
@@ -142,11 +143,9 @@ describe('wrr', () => {
     ]);
     let asked = 0;
     const counting: Load = { ...load, usable: (d) => (asked++, load.usable(d)) };
-    const got = Array.from(
-      { length: 30 },
-      () => h.servers[wrr.pick(h.state, asDests(h.servers), counting)]!.name,
-    );
-    expect(got.filter((x) => x === 'C')).toHaveLength(20);
+    const [, , c] = asDests(h.servers);
+    const got = Array.from({ length: 30 }, () => wrr.pick(h.state, asDests(h.servers), counting, 1, 2, 3, 0));
+    expect(got.filter((x) => x === c)).toHaveLength(20);
     expect(asked).toBeLessThan(30 * 9 + 1);
   });
 });
