@@ -12,6 +12,8 @@ export interface OptionSpec {
   chars?: string;
   /** Placeholder of the value; absent for a switch. */
   value?: string;
+  /** The value when none is given; only options that may stand without one have it. */
+  assumed?: string;
   doc: string;
   /** In the original, but not supported yet: parsed, then refused by name. */
   later?: true;
@@ -25,12 +27,14 @@ const isDigit = (letter: string): boolean => /\d/.test(letter);
 /** One word of the command line, in order. */
 export type Token = { option: string; value?: string } | { word: string };
 
-/** oclif's form of the table. Digits are no flags: oclif would not take `-1` as a value then (`-w -1`). */
+/** oclif's form of the table; a letter is the first option's that has it. Digits are no flags: oclif would not take `-1` as a value then (`-w -1`). */
 export function flagsOf(specs: readonly OptionSpec[]): FlagInput {
   const table: FlagInput = {};
+  const taken = new Set<string>();
   for (const spec of specs) {
     const { name, value } = spec;
-    const [char, ...charAliases] = letters(spec).filter((c) => !isDigit(c)) as 'a'[];
+    const [char, ...charAliases] = letters(spec).filter((c) => !isDigit(c) && !taken.has(c)) as 'a'[];
+    for (const c of letters(spec)) taken.add(c);
     const common = {
       ...(char === undefined ? {} : { char }),
       ...(charAliases.length > 0 ? { charAliases } : {}),
@@ -39,6 +43,52 @@ export function flagsOf(specs: readonly OptionSpec[]): FlagInput {
       value === undefined ? boolean(common) : string({ ...common, multiple: true, multipleNonGreedy: true });
   }
   return table;
+}
+
+/**
+ * The words with every value that may be left out written down (`-p` -> `--persistent=360`), as oclif knows only options
+ * with a value and options without. As in popt, the next word is the value unless it begins with a dash.
+ */
+export function explicit(specs: readonly OptionSpec[], argv: readonly string[]): string[] {
+  if (!specs.some((s) => s.assumed !== undefined)) return [...argv];
+  const out: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i]!;
+    if (word === '--') return [...out, ...argv.slice(i)];
+    const { spec, before, inWord } = lastOption(specs, word);
+    const next = argv[i + 1];
+    if (spec?.value === undefined || (spec.assumed === undefined && inWord !== '')) {
+      out.push(word);
+    } else if (spec.assumed === undefined) {
+      // its value may look like an option
+      out.push(word, ...argv.slice(i + 1, i + 2));
+      i++;
+    } else {
+      const given = inWord !== '' || (next !== undefined && !next.startsWith('-'));
+      if (before !== '') out.push(`-${before}`);
+      out.push(`--${spec.name}=${inWord !== '' ? inWord : given ? next! : spec.assumed}`);
+      if (inWord === '' && given) i++;
+    }
+  }
+  return out;
+}
+
+/** The option in a word that takes a value, the letters before it, and the value if it stands in the same word. */
+function lastOption(
+  specs: readonly OptionSpec[],
+  word: string,
+): { spec?: OptionSpec; before: string; inWord: string } {
+  if (word.startsWith('--')) {
+    const [, name, inWord = ''] = /^--([^=]*)=?(.*)$/s.exec(word)!;
+    const spec = specs.find((s) => s.name === name);
+    return { ...(spec ? { spec } : {}), before: '', inWord };
+  }
+  for (let i = 1; word.startsWith('-') && i < word.length; i++) {
+    const spec = specs.find((s) => s.chars?.includes(word[i]!));
+    if (spec === undefined) break;
+    if (spec.value !== undefined) return { spec, before: word.slice(1, i), inWord: word.slice(i + 1) };
+  }
+  return { before: '', inWord: '' };
 }
 
 /** oclif's raw tokens as ours: digit options (`-4`) are options again. */
@@ -70,11 +120,16 @@ export function optionError(error: Error): Error {
 
 /** `-t, --tcp-service HOST[:PORT]` */
 export function optionLabel(spec: OptionSpec): string {
-  const { name, value } = spec;
   const short = letters(spec)
     .map((c) => `-${c}, `)
     .join('');
-  return `${short}--${name}${value === undefined ? '' : ` ${value}`}`;
+  return `${short}--${spec.name}${valueLabel(spec)}`;
+}
+
+/** ` HOST:PORT`, ` [SEC]`, '' */
+export function valueLabel({ value, assumed }: OptionSpec): string {
+  if (value === undefined) return '';
+  return assumed === undefined ? ` ${value}` : ` [${value}]`;
 }
 
 /** Two columns for help texts. */

@@ -3,7 +3,7 @@ import { Command } from '@oclif/core/command';
 import { Config } from '@oclif/core/config';
 import { TransportError, type ControlClient } from '../control/client.js';
 import { processIo, type Io } from './io.js';
-import { flagsOf, optionError, tokensOf, type OptionSpec, type Token } from './options.js';
+import { explicit, flagsOf, optionError, tokensOf, type OptionSpec, type Token } from './options.js';
 
 /** Where and as which version a program runs; the launcher knows. */
 export interface Host {
@@ -54,7 +54,8 @@ export abstract class Program extends Command {
   /** The command line as tokens in order. @throws OptionError */
   async tokens(specs: readonly OptionSpec[], argv: string[] = this.argv): Promise<Token[]> {
     try {
-      const { raw } = await this.parse({ strict: false, flags: flagsOf(specs), args: {} }, argv);
+      const words = explicit(specs, argv);
+      const { raw } = await this.parse({ strict: false, flags: flagsOf(specs), args: {} }, words);
       return tokensOf(specs, raw);
     } catch (error) {
       throw optionError(error as Error);

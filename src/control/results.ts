@@ -1,5 +1,6 @@
 /** What queries answer with. Counters are totals over all lcores unless said otherwise. */
 import type { ErrorData } from '../core/errors.js';
+import type { DestOptions, SvcOptions } from './schema.js';
 
 export type { ErrorData };
 
@@ -139,13 +140,10 @@ export interface Rates {
   outBps: number;
 }
 
-export interface DestEntry {
+export interface DestEntry extends DestOptions {
   addr: string;
   port: number;
   fwd: 'nat' | 'tunnel' | 'dr' | 'fullnat' | 'snat';
-  weight: number;
-  maxConn: number;
-  minConn: number;
   active: number;
   inactive: number;
   persist: number;
@@ -155,13 +153,12 @@ export interface DestEntry {
   rates: Rates;
 }
 
-export interface SvcEntry {
+export interface SvcEntry extends SvcOptions {
   svc: SvcKey;
   scheduler: string;
   schedFlags: string[];
   /** Only with schedulers that have one. */
   hashTarget?: string;
-  connTimeout: number;
   counters: Counters;
   rates: Rates;
   dests: DestEntry[];

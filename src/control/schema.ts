@@ -33,23 +33,47 @@ export const svcKey = z.strictObject({
 });
 
 /** Names of schedulers and their flags are checked against the registry when the command is applied. */
-const svcOptions = {
-  scheduler: z.string().max(16).describe('one of the registered schedulers; default wlc'),
+const schedOptions = {
+  scheduler: z.string().max(16).describe('one of the registered schedulers').default('wlc'),
   schedFlags: z.array(z.string().max(16)).max(8).optional().describe('flags of the scheduler'),
   hashTarget: z.enum(['sip', 'qid']).optional().describe('what conhash hashes; default sip'),
-  connTimeout: z.int().min(0).max(31535999).describe('seconds for established connections, 0 = by state'),
 };
+
+/**
+ * What a service can be given besides, with defaults; commands, snapshots and `svc.list` all carry these. A new option
+ * is a line here, one in SVC_DEFAULTS (src/ipvs/options.ts) and one in SERVICE_FIELDS (src/cli/ipvsadm/fields.ts).
+ */
+const svcOptions = {
+  connTimeout: z
+    .int()
+    .min(0)
+    .max(31535999)
+    .describe('seconds for established connections, 0 = by state')
+    .default(0),
+};
+export type SvcOptions = z.output<z.ZodObject<typeof svcOptions>>;
 
 export const destKey = z.strictObject({ addr: ipv4, port: u16 });
 
-const destOptions = {
-  fwd: z.enum(['nat', 'tunnel', 'dr', 'fullnat', 'snat']).describe('forwarding mode'),
-  weight: u16,
-  maxConn: u32.describe('upper connection threshold, 0 = none'),
-  minConn: u32.describe('lower connection threshold'),
-};
+const fwd = z.enum(['nat', 'tunnel', 'dr', 'fullnat', 'snat']).describe('forwarding mode').default('dr');
 
-const allOptional = <S extends Record<string, z.ZodType>>(shape: S) => z.strictObject(shape).partial().shape;
+/** What a real server can be given; see {@link svcOptions}: DEST_DEFAULTS, SERVER_FIELDS. */
+const destOptions = {
+  weight: u16.describe('0 = no new connections').default(1),
+  maxConn: u32.describe('upper connection threshold, 0 = none').default(0),
+  minConn: u32.describe('lower connection threshold').default(0),
+};
+export type DestOptions = z.output<z.ZodObject<typeof destOptions>>;
+
+type Edit<T> = T extends z.ZodDefault<infer U> ? z.ZodOptional<U> : T;
+
+/** The same parameters for an edit: what is left out stays as it is. */
+const edits = <S extends Record<string, z.ZodDefault | z.ZodOptional>>(
+  shape: S,
+): { [K in keyof S]: Edit<S[K]> } =>
+  Object.fromEntries(
+    Object.entries(shape).map(([k, v]) => [k, v instanceof z.ZodDefault ? z.optional(v.unwrap()) : v]),
+  ) as { [K in keyof S]: Edit<S[K]> };
 
 /** Commands by name: their parameters. */
 export const COMMANDS = {
@@ -122,28 +146,16 @@ export const COMMANDS = {
   'neigh.del': z.strictObject({ dev, addr: ipv4 }),
   'neigh.flush': z.strictObject({ dev: dev.optional() }),
 
-  'svc.add': z.strictObject({
-    svc: svcKey,
-    ...svcOptions,
-    connTimeout: svcOptions.connTimeout.default(0),
-    scheduler: svcOptions.scheduler.default('wlc'),
-  }),
-  'svc.edit': z.strictObject({ svc: svcKey, ...allOptional(svcOptions) }),
+  'svc.add': z.strictObject({ svc: svcKey, ...schedOptions, ...svcOptions }),
+  'svc.edit': z.strictObject({ svc: svcKey, ...edits({ ...schedOptions, ...svcOptions }) }),
   'svc.del': z.strictObject({ svc: svcKey }),
   'svc.flush': z.strictObject({}),
   'svc.zero': z
     .strictObject({ svc: svcKey.optional() })
     .describe('zero the counters of one service or of all'),
 
-  'dest.add': z.strictObject({
-    svc: svcKey,
-    dest: destKey,
-    fwd: destOptions.fwd.default('dr'),
-    weight: destOptions.weight.default(1),
-    maxConn: destOptions.maxConn.default(0),
-    minConn: destOptions.minConn.default(0),
-  }),
-  'dest.edit': z.strictObject({ svc: svcKey, dest: destKey, ...allOptional(destOptions) }),
+  'dest.add': z.strictObject({ svc: svcKey, dest: destKey, fwd, ...destOptions }),
+  'dest.edit': z.strictObject({ svc: svcKey, dest: destKey, ...edits({ fwd, ...destOptions }) }),
   'dest.del': z.strictObject({ svc: svcKey, dest: destKey }),
 
   'laddr.add': z

@@ -17,6 +17,7 @@ import {
   PROTO_TCP,
   PROTO_UDP,
 } from '../wire/ipv4.js';
+import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS, type DestOptions, type SvcOptions } from './options.js';
 import { schedulerByName, schedulerFlags } from './sched/index.js';
 import type { Scheduler } from './sched/scheduler.js';
 import { Slots, type SlotMemory, type SlotUse } from './slots.js';
@@ -24,19 +25,13 @@ import { xmitByName } from './xmit/index.js';
 import type { Xmit } from './xmit/xmit.js';
 
 /** A real server. Objects live on after removal for the connections that still refer to them. */
-export interface Dest {
+export interface Dest extends DestOptions {
   readonly svc: Svc;
   readonly addr: number;
   readonly port: number;
   /** Index of its counters, 1 to DEST_CAP-1. */
   readonly slot: number;
   xmit: Xmit;
-  /** 0 = no new connections. */
-  weight: number;
-  /** Connections over all lcores above which it gets no more, 0 = no limit. */
-  maxConn: number;
-  /** Kept and listed; without effect, as in the original. */
-  minConn: number;
   removed: boolean;
 }
 
@@ -46,7 +41,7 @@ export interface Laddr {
   readonly dev: string;
 }
 
-export interface Svc {
+export interface Svc extends SvcOptions {
   /** IP protocol number. */
   readonly proto: number;
   readonly addr: number;
@@ -56,11 +51,6 @@ export interface Svc {
   schedFlags: readonly string[];
   /** The scheduler's own memory of this service. */
   schedState: unknown;
-  /**
-   * Seconds that replace the timeout of established connections (UDP: all), 0 = by state. Holds for states entered from
-   * now on; at most 24.8 days take effect.
-   */
-  connTimeout: number;
   readonly dests: Dest[];
   readonly laddrs: Laddr[];
   /** Where the search for a local address goes on. */
@@ -78,31 +68,26 @@ export interface DestKeyParams {
   addr: string;
   port: number;
 }
-interface SvcOptions {
-  scheduler: string;
-  connTimeout: number;
-}
 interface SchedOptions {
   schedFlags?: string[] | undefined;
   hashTarget?: string | undefined;
 }
-interface DestOptions {
-  fwd: string;
-  weight: number;
-  maxConn: number;
-  minConn: number;
-}
 type Optional<T> = { [K in keyof T]?: T[K] | undefined };
 
 export interface ServiceOps {
-  'svc.add': { svc: SvcKeyParams } & SvcOptions & SchedOptions;
-  'svc.edit': { svc: SvcKeyParams } & Optional<SvcOptions> & SchedOptions;
+  'svc.add': { svc: SvcKeyParams; scheduler: string } & SchedOptions & Optional<SvcOptions>;
+  'svc.edit': { svc: SvcKeyParams; scheduler?: string | undefined } & SchedOptions & Optional<SvcOptions>;
   'svc.del': { svc: SvcKeyParams };
   'svc.flush': object;
   'svc.zero': { svc?: SvcKeyParams | undefined };
   /** `slot` only in snapshots. */
-  'dest.add': { svc: SvcKeyParams; dest: DestKeyParams; slot?: number | undefined } & DestOptions;
-  'dest.edit': { svc: SvcKeyParams; dest: DestKeyParams } & Optional<DestOptions>;
+  'dest.add': {
+    svc: SvcKeyParams;
+    dest: DestKeyParams;
+    fwd: string;
+    slot?: number | undefined;
+  } & Optional<DestOptions>;
+  'dest.edit': { svc: SvcKeyParams; dest: DestKeyParams } & Optional<DestOptions & { fwd: string }>;
   'dest.del': { svc: SvcKeyParams; dest: DestKeyParams };
   'laddr.add': { svc: SvcKeyParams; addr: string; dev: string };
   'laddr.del': { svc: SvcKeyParams; addr: string; dev: string };
@@ -200,17 +185,13 @@ export class Services {
     const out: ServiceCommand[] = [{ op: 'svc.slots', ...this.slots.memory() }];
     for (const s of this.list()) {
       const svc = keyOf(s);
-      out.push({
-        op: 'svc.add',
-        svc,
-        scheduler: s.scheduler.name,
-        schedFlags: [...s.schedFlags],
-        connTimeout: s.connTimeout,
-      });
+      const scheduler = s.scheduler.name;
+      const schedFlags = [...s.schedFlags];
+      out.push({ op: 'svc.add', svc, scheduler, schedFlags, ...optionsOf(SVC_DEFAULTS, s) });
       for (const d of s.dests) {
-        const { weight, maxConn, minConn, slot } = d;
         const dest = { addr: formatIpv4(d.addr), port: d.port };
-        out.push({ op: 'dest.add', svc, dest, fwd: d.xmit.name, weight, maxConn, minConn, slot });
+        const options = optionsOf(DEST_DEFAULTS, d);
+        out.push({ op: 'dest.add', svc, dest, fwd: d.xmit.name, ...options, slot: d.slot });
       }
       for (const l of s.laddrs) out.push({ op: 'laddr.add', svc, addr: formatIpv4(l.addr), dev: l.dev });
     }
@@ -265,7 +246,7 @@ export class Services {
       scheduler,
       schedFlags,
       schedState: undefined,
-      connTimeout: p.connTimeout,
+      ...optionsOf(SVC_DEFAULTS, p),
       dests: [],
       laddrs: [],
       nextLaddr: 0,
@@ -283,7 +264,7 @@ export class Services {
     // Flags belong to their scheduler: another one begins without.
     const same = scheduler === svc.scheduler;
     const schedFlags = schedulerFlags(scheduler, p, same ? svc.schedFlags : []);
-    svc.connTimeout = p.connTimeout ?? svc.connTimeout;
+    Object.assign(svc, optionsOf(SVC_DEFAULTS, p, svc));
     if (same && p.schedFlags === undefined) return;
     svc.scheduler = scheduler;
     svc.schedFlags = schedFlags;
@@ -313,10 +294,10 @@ export class Services {
     if (svc.dests.some((d) => d.addr === addr && d.port === port))
       throw new DpvsError('EXIST', `${where} already exists`);
     const xmit = xmitByName(p.fwd);
-    requireLimits(p.maxConn, p.minConn, where);
+    const options = optionsOf(DEST_DEFAULTS, p);
+    requireLimits(options, where);
     const { slot, use } = this.slots.take(slotKey(svc, addr, port), p.slot);
-    const { weight, maxConn, minConn } = p;
-    const dest: Dest = { svc, addr, port, slot, xmit, weight, maxConn, minConn, removed: false };
+    const dest: Dest = { svc, addr, port, slot, xmit, ...options, removed: false };
     this.bySlot[slot] = dest;
     svc.dests.push(dest);
     this.rescheduled(svc);
@@ -327,10 +308,9 @@ export class Services {
     const svc = this.require(p.svc, 'INVAL');
     const dest = this.requireDest(svc, p.dest);
     const xmit = p.fwd === undefined ? dest.xmit : xmitByName(p.fwd);
-    const maxConn = p.maxConn ?? dest.maxConn;
-    const minConn = p.minConn ?? dest.minConn;
-    requireLimits(maxConn, minConn, `real server ${p.dest.addr}:${p.dest.port} of ${svcText(p.svc)}`);
-    Object.assign(dest, { xmit, maxConn, minConn, weight: p.weight ?? dest.weight });
+    const options = optionsOf(DEST_DEFAULTS, p, dest);
+    requireLimits(options, `real server ${p.dest.addr}:${p.dest.port} of ${svcText(p.svc)}`);
+    Object.assign(dest, options, { xmit });
     this.rescheduled(svc);
   }
 
@@ -379,7 +359,7 @@ export function keyOf(svc: Svc): SvcKeyParams {
   return { proto: svc.proto === PROTO_TCP ? 'tcp' : 'udp', addr: formatIpv4(svc.addr), port: svc.port };
 }
 
-function requireLimits(maxConn: number, minConn: number, where: string): void {
+function requireLimits({ maxConn, minConn }: DestOptions, where: string): void {
   if (minConn <= maxConn) return;
   throw new DpvsError(
     'INVAL',

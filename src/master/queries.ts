@@ -22,6 +22,7 @@ import { DROP_CAP, LCORE_BLOCK, LCORE_STATS } from '../core/layout.js';
 import type { Native, PortInfo } from '../core/native.js';
 import type { StatsSegment } from '../core/stats.js';
 import { connsByLaddr, readConns, remainingMs, type ConnView } from '../ipvs/conn/read.js';
+import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS } from '../ipvs/options.js';
 import { SCHEDULERS } from '../ipvs/sched/index.js';
 import { keyOf, type SvcKeyParams, type Svc } from '../ipvs/service.js';
 import type { LaddrUse } from '../ipvs/laddr.js';
@@ -255,7 +256,7 @@ export class Queries {
       scheduler: s.scheduler.name,
       schedFlags: [...s.schedFlags],
       ...(s.scheduler.hashTargets ? { hashTarget: s.scheduler.hashTargets[0]! } : {}),
-      connTimeout: s.connTimeout,
+      ...optionsOf(SVC_DEFAULTS, s),
       counters: rates.svcCounters(s),
       rates: rates.svcRates(s),
       dests: s.dests.map((d) => {
@@ -265,9 +266,7 @@ export class Queries {
           addr: formatIpv4(d.addr),
           port: d.port,
           fwd: d.xmit.name,
-          weight: d.weight,
-          maxConn: d.maxConn,
-          minConn: d.minConn,
+          ...optionsOf(DEST_DEFAULTS, d),
           active,
           inactive,
           persist: rates.gauge(d.slot, 'persist'),

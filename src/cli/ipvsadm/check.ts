@@ -1,16 +1,15 @@
 /** From tokens to one command with its options: what excludes, needs and forbids what. */
 import { notYet, OptionError, UsageError } from '../errors.js';
 import type { Token } from '../options.js';
-import { commandOf, optionOf, type IpvsCommand } from './options.js';
-
-/** Exit codes of the original. */
-export const EXIT_USAGE = 2;
-export const EXIT_TRY_HELP = 255;
+import { EXIT_TRY_HELP, EXIT_USAGE } from './exit.js';
+import type { Given } from './fields.js';
+import { commandOf, groupOf, optionOf, type IpvsCommand } from './options.js';
 
 export interface Line {
   command: string;
-  /** Values by option name; a switch has ''. */
-  options: Map<string, string>;
+  options: Given;
+  /** Values of the command itself, one for each of its `words`. */
+  words: string[];
 }
 
 const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
@@ -20,11 +19,11 @@ export function checkLine(tokens: readonly Token[]): Line {
   const options = new Map<string, string>();
   const byGroup = new Map<string, string>();
   let command: IpvsCommand | undefined;
-  let surplus: string | undefined;
+  const words: string[] = [];
   let later: string | undefined;
   for (const token of tokens) {
     if ('word' in token) {
-      surplus ??= token.word;
+      words.push(token.word);
       continue;
     }
     const asCommand = commandOf.get(token.option);
@@ -36,7 +35,7 @@ export function checkLine(tokens: readonly Token[]): Line {
     }
     if (!command) throw new OptionError('the first argument must be a command', EXIT_TRY_HELP);
     const option = optionOf.get(token.option)!;
-    const group = option.group ?? option.name;
+    const group = groupOf(option);
     if (byGroup.has(group)) throw fail(`multiple '${group}' options specified`);
     byGroup.set(group, option.name);
     options.set(option.name, token.value ?? '');
@@ -44,15 +43,19 @@ export function checkLine(tokens: readonly Token[]): Line {
   }
   if (!command)
     throw new OptionError(
-      surplus === undefined ? 'no command' : `'${surplus}' is not a command`,
+      words.length === 0 ? 'no command' : `'${words[0]}' is not a command`,
       EXIT_TRY_HELP,
     );
   if (later === 'ipv6') throw notYet('IPv6', EXIT_USAGE);
   if (later !== undefined) throw notYet(`'--${later}'`, EXIT_USAGE);
-  if (surplus !== undefined) throw fail(`unexpected argument ${surplus}`);
+  const { words: wanted = [] } = command;
+  if (words.length > wanted.length) throw fail(`unexpected argument ${words[wanted.length]}`);
+  if (words.length < wanted.length) {
+    throw fail(`You need to supply ${wanted.join(' ')} for the '${command.name}' command`);
+  }
   checkMatrix(command, new Set(byGroup.keys()));
   if (command.name === 'list') checkList(options);
-  return { command: command.name, options };
+  return { command: command.name, options, words };
 }
 
 function checkMatrix({ name, needs = [], allows = [] }: IpvsCommand, given: Set<string>): void {
@@ -66,7 +69,7 @@ function checkMatrix({ name, needs = [], allows = [] }: IpvsCommand, given: Set<
   }
 }
 
-function checkList(options: Map<string, string>): void {
+function checkList(options: Given): void {
   const has = (name: string): boolean => options.has(name);
   if (has('sort') && has('nosort')) {
     throw fail("The option 'nosort' conflicts with the 'sort' option in the 'list' command");

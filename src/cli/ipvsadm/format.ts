@@ -1,13 +1,8 @@
 /** Listings, in the columns of the original: scripts read them. */
-import type {
-  ConnEntry,
-  DestEntry,
-  LaddrEntry,
-  QueryResults,
-  SvcEntry,
-  SvcKey,
-} from '../../control/results.js';
+import type { ConnEntry, DestEntry, LaddrEntry, QueryResults, SvcEntry } from '../../control/results.js';
 import type { Format } from './action.js';
+import { serviceTitle } from './endpoint.js';
+import { SERVICE_FIELDS, shownFields } from './fields.js';
 
 const FORWARD_NAMES: Record<DestEntry['fwd'], string> = {
   nat: 'Masq',
@@ -49,13 +44,10 @@ export function formatServices(
   return lines.join('\n') + '\n';
 }
 
-const key = ({ proto, addr, port }: SvcKey): string => `${left(proto.toUpperCase(), 4)} ${addr}:${port}`;
-
 function serviceLine(s: SvcEntry, format: Format, exact: boolean): string {
-  const name = key(s.svc);
+  const name = serviceTitle(s.svc);
   if (format === 'stats' || format === 'rate') return left(name, 33) + numbers(s, format, exact);
-  const timeout = s.connTimeout === 0 ? '' : ` conn-timeout ${s.connTimeout}`;
-  return `${name} ${s.scheduler}${timeout}`;
+  return name + shownFields(SERVICE_FIELDS, s);
 }
 
 function destLine(d: DestEntry, format: Format, exact: boolean): string {

@@ -1,24 +1,27 @@
 /** Help text of `ipvsadm`, made from the tables. */
-import { columns, letters, optionLabel } from '../options.js';
-import { COMMANDS, OPTIONS, type IpvsCommand } from './options.js';
+import { columns, letters, optionLabel, valueLabel } from '../options.js';
+import { COMMANDS, groupOf, OPTIONS, type IpvsCommand } from './options.js';
 
 /** `-t HOST:PORT|-u HOST:PORT` */
 function part(name: string): string {
-  const members = OPTIONS.filter((o) => !o.later && (o.group ?? o.name) === name);
-  return members
-    .map((o) => (o.chars ? `-${o.chars[0]}` : `--${o.name}`) + (o.value === undefined ? '' : ` ${o.value}`))
+  return OPTIONS.filter((o) => !o.later && groupOf(o) === name)
+    .map((o) => (o.chars ? `-${o.chars[0]}` : `--${o.name}`) + valueLabel(o))
     .join('|');
 }
 
 /** `ipvsadm -A -t HOST:PORT|-u HOST:PORT [-s NAME] [--conn-timeout SEC]` */
 export function usageLine(spec: IpvsCommand): string {
-  const { name, chars, needs = [], allows = [] } = spec;
+  const { name, chars, needs = [], allows = [], words = [] } = spec;
   const command = chars
     ? letters(spec)
         .map((c) => `-${c}`)
         .join('|')
     : `--${name}`;
-  return ['ipvsadm', command, ...needs.map(part), ...allows.map((a) => `[${part(a)}]`)].join(' ');
+  const optional = allows
+    .map(part)
+    .filter((p) => p !== '')
+    .map((p) => `[${p}]`);
+  return ['ipvsadm', command, ...words, ...needs.map(part), ...optional].join(' ');
 }
 
 export function help(version: string): string {

@@ -5,10 +5,11 @@ import { DpvsError, ERRORS } from '../../core/errors.js';
 import { OptionError, UsageError } from '../errors.js';
 import { Program, runProgram, type Host } from '../program.js';
 import { actionOf, type Action, type Request } from './action.js';
-import { checkLine, EXIT_TRY_HELP, EXIT_USAGE } from './check.js';
+import { checkLine } from './check.js';
+import { EXIT_TRY_HELP, EXIT_USAGE } from './exit.js';
 import { formatConnection, formatLaddrs, formatServices, formatTimeouts, sortServices } from './format.js';
 import { help } from './help.js';
-import { ALL } from './options.js';
+import { specsFor } from './options.js';
 import { restoreLines, saveLines } from './save.js';
 
 class Ipvsadm extends Program {
@@ -52,7 +53,7 @@ class Ipvsadm extends Program {
   }
 
   private async action(argv: string[]): Promise<Action> {
-    return actionOf(checkLine(await this.tokens(ALL, argv)));
+    return actionOf(checkLine(await this.tokens(specsFor(argv[0]), argv)));
   }
 
   private async send(request: Request): Promise<void> {

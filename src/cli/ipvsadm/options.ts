@@ -3,13 +3,15 @@
  * from these tables.
  */
 import type { OptionSpec } from '../options.js';
+import { SERVICE, SERVICE_KEYS } from './endpoint.js';
+import { SERVER_FIELDS, SERVICE_FIELDS } from './fields.js';
 
-/**
- * What a group of options is called in messages and in {@link Command}.needs: several options that say the same
- * kind of thing (`-t`, `-u`: a service) exclude each other.
- */
 export interface IpvsOption extends OptionSpec {
-  group?: 'service-address' | 'forwarding-method';
+  /**
+   * What a group of options is called in messages and in {@link IpvsCommand}.needs: several options that say the same
+   * kind of thing (`-t`, `-u`: a service) exclude each other.
+   */
+  group?: string;
 }
 
 export interface IpvsCommand extends OptionSpec {
@@ -17,12 +19,15 @@ export interface IpvsCommand extends OptionSpec {
   needs?: string[];
   /** Options or groups that may be there besides. */
   allows?: string[];
+  /** Words behind the command, all of them needed. */
+  words?: string[];
 }
 
-const SERVICE = 'service-address';
-const FORWARD = 'forwarding-method';
-const SERVICE_OPTIONS = ['scheduler', 'conn-timeout'];
-const SERVER_OPTIONS = [FORWARD, 'weight', 'u-threshold', 'l-threshold'];
+/** What an option is called in `needs`, `allows` and messages. */
+export const groupOf = (o: IpvsOption): string => o.group ?? o.name;
+
+const SERVICE_OPTIONS = [...new Set(SERVICE_FIELDS.map(groupOf))];
+const SERVER_OPTIONS = [...new Set(SERVER_FIELDS.map(groupOf))];
 const FORMATS = ['stats', 'rate', 'thresholds', 'persistent-conn'];
 
 export const COMMANDS: readonly IpvsCommand[] = [
@@ -76,7 +81,7 @@ export const COMMANDS: readonly IpvsCommand[] = [
   { name: 'get-laddr', chars: 'G', doc: 'list local addresses', allows: [SERVICE, 'json'] },
   { name: 'help', chars: 'h', doc: 'show this help' },
   { name: 'version', chars: 'v', doc: 'show the version' },
-  { name: 'set', doc: 'set timeouts TCP TCPFIN UDP', later: true },
+  { name: 'set', words: ['TCP', 'TCPFIN', 'UDP'], doc: 'set timeouts', later: true },
   { name: 'start-daemon', value: 'STATE', doc: 'start the synchronisation daemon', later: true },
   { name: 'stop-daemon', value: 'STATE', doc: 'stop the synchronisation daemon', later: true },
   { name: 'add-blklst', chars: 'U', doc: 'add a blacklist entry', later: true },
@@ -88,24 +93,15 @@ export const COMMANDS: readonly IpvsCommand[] = [
 ];
 
 export const OPTIONS: readonly IpvsOption[] = [
-  { name: 'tcp-service', chars: 't', value: 'HOST:PORT', group: SERVICE, doc: 'a TCP service' },
-  { name: 'udp-service', chars: 'u', value: 'HOST:PORT', group: SERVICE, doc: 'a UDP service' },
-  { name: 'scheduler', chars: 's', value: 'NAME', doc: 'scheduler of the service; wlc when left out' },
-  { name: 'conn-timeout', value: 'SEC', doc: 'timeout of established connections, 0 = by state' },
+  ...SERVICE_KEYS,
+  ...SERVICE_FIELDS,
   {
     name: 'real-server',
     chars: 'r',
     value: 'HOST[:PORT]',
     doc: "a real server; the service's port when left out",
   },
-  { name: 'gatewaying', chars: 'g', group: FORWARD, doc: 'direct routing (the default)' },
-  { name: 'ipip', chars: 'i', group: FORWARD, doc: 'tunnel' },
-  { name: 'masquerading', chars: 'm', group: FORWARD, doc: 'NAT' },
-  { name: 'fullnat', chars: 'b', group: FORWARD, doc: 'Full-NAT' },
-  { name: 'snat', chars: 'J', group: FORWARD, doc: 'SNAT' },
-  { name: 'weight', chars: 'w', value: 'N', doc: '0 to 65535, 0 = no new connections; 1 when left out' },
-  { name: 'u-threshold', chars: 'x', value: 'N', doc: 'upper limit of connections, 0 = none' },
-  { name: 'l-threshold', chars: 'y', value: 'N', doc: 'lower limit of connections' },
+  ...SERVER_FIELDS,
   { name: 'laddr', chars: 'z', value: 'ADDR', doc: 'a local address' },
   { name: 'ifname', chars: 'F', value: 'DEV', doc: 'the device of the local address' },
   { name: 'numeric', chars: 'n', doc: 'accepted: addresses and ports are always printed as numbers' },
@@ -119,22 +115,6 @@ export const OPTIONS: readonly IpvsOption[] = [
   { name: 'nosort', doc: 'do not sort the list' },
   { name: 'exact', chars: 'X', doc: 'print numbers in full' },
   { name: 'json', doc: 'print JSON' },
-  { name: 'sctp-service', value: 'HOST:PORT', group: SERVICE, doc: 'an SCTP service', later: true },
-  { name: 'icmp-service', chars: 'q', value: 'HOST', group: SERVICE, doc: 'an ICMP service', later: true },
-  { name: 'icmpv6-service', chars: '1', group: SERVICE, doc: 'an ICMPv6 service', later: true },
-  {
-    name: 'fwmark-service',
-    chars: 'f',
-    value: 'N',
-    group: SERVICE,
-    doc: 'a service by firewall mark',
-    later: true,
-  },
-  { name: 'match', chars: 'H', value: 'MATCH', group: SERVICE, doc: 'a service by match', later: true },
-  { name: 'persistent', chars: 'p', doc: 'persistence timeout', later: true },
-  { name: 'netmask', chars: 'M', value: 'MASK', doc: 'granularity of persistence', later: true },
-  { name: 'ops', chars: 'o', doc: 'one-packet scheduling', later: true },
-  { name: 'synproxy', chars: 'j', value: 'enable|disable', doc: 'SYN proxy', later: true },
   { name: 'ipv6', chars: '6', doc: 'IPv6', later: true },
   { name: 'daemon', doc: 'list the synchronisation daemon', later: true },
   { name: 'mcast-interface', value: 'DEV', doc: 'of the synchronisation daemon', later: true },
@@ -142,13 +122,7 @@ export const OPTIONS: readonly IpvsOption[] = [
   { name: 'sockpair', value: 'PAIR', doc: 'list one connection', later: true },
   { name: 'blklst', chars: 'k', value: 'ADDR', doc: 'blacklist entry', later: true },
   { name: 'whtlst', chars: '2', doc: 'whitelist entry', later: true },
-  { name: 'hash-target', value: 'sip|qid', doc: 'what conhash hashes', later: true },
   { name: 'cpu', value: 'N', doc: 'of one lcore', later: true },
-  { name: 'expire-quiescent', doc: 'end connections of removed servers', later: true },
-  { name: 'quic', doc: 'QUIC service', later: true },
-  { name: 'dest-check', value: 'CONF', doc: 'passive health check', later: true },
-  { name: 'proxy-protocol', value: 'VERSION', doc: 'proxy protocol', later: true },
-  { name: 'pe', value: 'NAME', doc: 'persistence engine', later: true },
 ];
 
 export const ALL: readonly OptionSpec[] = [...COMMANDS, ...OPTIONS];
@@ -156,3 +130,17 @@ export const ALL: readonly OptionSpec[] = [...COMMANDS, ...OPTIONS];
 /** Options and commands by name. */
 export const commandOf = new Map(COMMANDS.map((c) => [c.name, c]));
 export const optionOf = new Map(OPTIONS.map((o) => [o.name, o]));
+
+/**
+ * The options as a line that begins with `first` reads them. A letter may belong to two options: an option that
+ * the command allows has it before one that it doesn't (`-b` is Full-NAT for `-a`, and flags of the scheduler for `-A`).
+ */
+export function specsFor(first = ''): readonly OptionSpec[] {
+  const command = COMMANDS.find(
+    (c) => `--${c.name}` === first.split('=')[0] || (/^-[^-]/.test(first) && c.chars?.includes(first[1]!)),
+  );
+  const own = [...(command?.needs ?? []), ...(command?.allows ?? [])];
+  const fits = (o: IpvsOption): boolean => own.includes(groupOf(o));
+  const options = [...OPTIONS].sort((a, b) => Number(fits(b)) - Number(fits(a)));
+  return [...COMMANDS, ...options];
+}

@@ -1,29 +1,17 @@
 /** `--save` and `--restore`: all rules as lines of this program's own grammar. */
-import type { DestEntry, LaddrEntry, SvcEntry, SvcKey } from '../../control/results.js';
-
-const FORWARD_LETTERS: Record<DestEntry['fwd'], string> = {
-  nat: 'm',
-  tunnel: 'i',
-  dr: 'g',
-  fullnat: 'b',
-  snat: 'J',
-};
-
-const keyOf = ({ proto, addr, port }: SvcKey): string => `-${proto === 'tcp' ? 't' : 'u'} ${addr}:${port}`;
+import type { LaddrEntry, SvcEntry } from '../../control/results.js';
+import { serviceWords } from './endpoint.js';
+import { savedFields, SERVER_FIELDS, SERVICE_FIELDS } from './fields.js';
 
 /** One line per service, real server and local address. Unlike the original's it keeps everything. */
 export function saveLines(services: readonly SvcEntry[], laddrs: readonly LaddrEntry[]): string[] {
-  const local = new Map(laddrs.map((l) => [keyOf(l.svc), l.laddrs]));
-  return services.flatMap(({ svc, scheduler, connTimeout, dests }) => {
-    const key = keyOf(svc);
-    const timeout = connTimeout === 0 ? '' : ` --conn-timeout ${connTimeout}`;
+  const local = new Map(laddrs.map((l) => [serviceWords(l.svc), l.laddrs]));
+  return services.flatMap((s) => {
+    const svc = serviceWords(s.svc);
     return [
-      `-A ${key} -s ${scheduler}${timeout}`,
-      ...dests.map((d) => {
-        const limits = `${d.maxConn === 0 ? '' : ` -x ${d.maxConn}`}${d.minConn === 0 ? '' : ` -y ${d.minConn}`}`;
-        return `-a ${key} -r ${d.addr}:${d.port} -${FORWARD_LETTERS[d.fwd]} -w ${d.weight}${limits}`;
-      }),
-      ...(local.get(key) ?? []).map((l) => `-P ${key} -z ${l.addr} -F ${l.dev}`),
+      `-A ${svc}${savedFields(SERVICE_FIELDS, s)}`,
+      ...s.dests.map((d) => `-a ${svc} -r ${d.addr}:${d.port}${savedFields(SERVER_FIELDS, d)}`),
+      ...(local.get(svc) ?? []).map((l) => `-P ${svc} -z ${l.addr} -F ${l.dev}`),
     ];
   });
 }

@@ -72,7 +72,10 @@ describe('wrong lines: nothing is sent', () => {
     [`-P ${T} -F d`, 2, "You need to supply the 'laddr' option for the 'add-laddr' command"],
     [`-P ${T} -z 10.0.0.1`, 2, "You need to supply the 'ifname' option for the 'add-laddr' command"],
     [`-A ${T} -r 10.0.0.1`, 2, "Illegal 'real-server' option with the 'add-service' command"],
-    [`-A ${T} -b`, 2, "Illegal 'forwarding-method' option with the 'add-service' command"],
+    [`-A ${T} -m`, 2, "Illegal 'forwarding-method' option with the 'add-service' command"],
+    // a letter with two meanings: the one that the command knows
+    [`-A ${T} -s sh -b sh-port`, 2, "'--sched-flags' is not supported yet"],
+    ['--set 1 2', 2, "'--set' is not supported yet"],
     [`-a ${T} -r 10.0.0.1 -s rr`, 2, "Illegal 'scheduler' option with the 'add-server' command"],
     [`-C ${T}`, 2, "Illegal 'service-address' option with the 'clear' command"],
     ['-l -w 1', 2, "Illegal 'weight' option with the 'list' command"],

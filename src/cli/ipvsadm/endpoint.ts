@@ -1,0 +1,83 @@
+/** How a service or real server is named on a line: addresses, ports, and which option stands for which kind of service. */
+import { isIP } from 'node:net';
+import type { SvcKey } from '../../control/results.js';
+import { notYet, UsageError } from '../errors.js';
+import type { OptionSpec } from '../options.js';
+import { EXIT_USAGE } from './exit.js';
+import { digits, type Given } from './fields.js';
+
+export const SERVICE = 'service-address';
+
+/** An option that names a service; all of them exclude each other. */
+export interface KeyOption extends OptionSpec {
+  group: typeof SERVICE;
+  /** @throws UsageError on a bad value, exit code 2 */
+  parse(text: string): SvcKey;
+  /** The value that {@link parse} reads, or undefined when it names another kind of service. */
+  format(svc: SvcKey): string | undefined;
+  /** First column of the list. */
+  title(svc: SvcKey): string;
+}
+
+const byPort = (name: string, chars: string, proto: SvcKey['proto'], doc: string): KeyOption => ({
+  name,
+  ...(chars === '' ? {} : { chars }),
+  value: 'HOST:PORT',
+  group: SERVICE,
+  doc,
+  parse: (text) => {
+    const { addr, port = 0 } = endpoint(text, 'virtual');
+    return { proto, addr, port };
+  },
+  format: (svc) => (svc.proto === proto ? `${svc.addr}:${svc.port}` : undefined),
+  title: (svc) => `${proto.toUpperCase().padEnd(4)} ${svc.addr}:${svc.port}`,
+});
+
+/** Of the original, and not supported yet. */
+const later = (spec: OptionSpec): KeyOption => ({
+  ...spec,
+  later: true,
+  group: SERVICE,
+  parse: () => ({ proto: 'tcp', addr: '', port: 0 }),
+  format: () => undefined,
+  title: () => '',
+});
+
+export const SERVICE_KEYS: readonly KeyOption[] = [
+  byPort('tcp-service', 't', 'tcp', 'a TCP service'),
+  byPort('udp-service', 'u', 'udp', 'a UDP service'),
+  later({ name: 'sctp-service', value: 'HOST:PORT', doc: 'an SCTP service' }),
+  later({ name: 'icmp-service', chars: 'q', value: 'HOST', doc: 'an ICMP service' }),
+  later({ name: 'icmpv6-service', chars: '1', doc: 'an ICMPv6 service' }),
+  later({ name: 'fwmark-service', chars: 'f', value: 'N', doc: 'a service by firewall mark' }),
+  later({ name: 'match', chars: 'H', value: 'MATCH', doc: 'a service by match' }),
+];
+
+/** The service that a line names. @throws UsageError */
+export function serviceOf(given: Given): SvcKey | undefined {
+  const key = SERVICE_KEYS.find((k) => given.has(k.name));
+  return key?.parse(given.get(key.name)!);
+}
+
+/** `-t 10.0.0.1:80`: the words that name a service. */
+export function serviceWords(svc: SvcKey): string {
+  const key = keyOption(svc);
+  return `${key.chars === undefined ? `--${key.name}` : `-${key.chars[0]}`} ${key.format(svc)!}`;
+}
+
+/** `TCP  10.0.0.1:80`: how lists name it. */
+export const serviceTitle = (svc: SvcKey): string => keyOption(svc).title(svc);
+
+const keyOption = (svc: SvcKey): KeyOption => SERVICE_KEYS.find((k) => k.format(svc) !== undefined)!;
+
+/** `HOST[:PORT]`. @throws UsageError 'illegal … specified' */
+export function endpoint(text: string, what: string): { addr: string; port?: number } {
+  const bad = new UsageError(`illegal ${what} server address[:port] specified: ${text}`, EXIT_USAGE);
+  if (text.startsWith('[') || isIP(text) === 6) throw notYet(`IPv6 (${text})`, EXIT_USAGE);
+  const [, addr, port] = /^([^:]*)(?::([^:]*))?$/.exec(text) ?? [];
+  if (addr === undefined || isIP(addr) !== 4) throw bad;
+  if (port === undefined) return { addr };
+  const number = digits(port, 65535);
+  if (number === undefined) throw bad;
+  return { addr, port: number };
+}

@@ -1,0 +1,208 @@
+/**
+ * What services and real servers can be given, one entry an option: it parses the option, writes it for `--save` and
+ * shows it in listings; help, reference page and the check of what goes with what follow from the same entry. Listings
+ * and saved lines have the order of the tables.
+ */
+import type { Input } from '../../control/client.js';
+import type { DestEntry, SvcEntry } from '../../control/results.js';
+import { UsageError } from '../errors.js';
+import type { OptionSpec } from '../options.js';
+import { EXIT_USAGE } from './exit.js';
+
+/** Values of a line by option name; a switch has ''. */
+export type Given = ReadonlyMap<string, string>;
+
+/**
+ * @typeParam P parameters of the command
+ * @typeParam E what a listing knows of a service or real server
+ */
+export interface Field<P, E> extends OptionSpec {
+  /** Options of a group say the same kind of thing and exclude each other. */
+  group?: string;
+  /** @throws UsageError on a bad value, exit code 2 */
+  parse(text: string, given: Given): P;
+  /** Words that give an equal one this option; '' when it is as if the option had never been given. */
+  save(entry: E): string;
+  /** What stands in the flags column of the default list; '' or absent: nothing. */
+  show?(entry: E): string;
+}
+
+type SvcParams = Omit<Input<'svc.edit'>, 'svc'>;
+type DestParams = Omit<Input<'dest.edit'>, 'svc' | 'dest'>;
+
+export type ServiceField = Field<SvcParams, SvcEntry>;
+export type ServerField = Field<DestParams, DestEntry>;
+
+const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
+
+/** A decimal number up to `max`, or undefined. */
+export function digits(text: string, max: number): number | undefined {
+  return /^\d{1,10}$/.test(text) && Number(text) <= max ? Number(text) : undefined;
+}
+
+/** Keys of `E` whose values are of type `T`. */
+type KeysOf<E, T> = { [K in keyof E]-?: E[K] extends T ? K : never }[keyof E];
+
+interface Common<K> {
+  name: string;
+  chars?: string;
+  doc: string;
+  /** Name of the parameter, the same in listings. */
+  key: K;
+  /** Word in the flags column, in front of the value if there is one; absent: not shown. */
+  shown?: string;
+}
+
+/** An option with a number; `none` is the value that stands for "not given". */
+function numeric<P, E>(
+  f: Common<KeysOf<E, number>> & {
+    value: string;
+    max: number;
+    none: number;
+    /** Saved also when it is `none`. */
+    always?: true;
+    bad?: (text: string) => string;
+  },
+): Field<P, E> {
+  const {
+    key,
+    max,
+    none,
+    always,
+    shown,
+    bad = (text) => `illegal ${f.name} specified: ${text}`,
+    ...spec
+  } = f;
+  const value = (e: E): number => e[key] as number;
+  const word = f.chars === undefined ? `--${f.name}` : `-${f.chars[0]}`;
+  return {
+    ...spec,
+    parse(text) {
+      const n = digits(text, max);
+      if (n === undefined) throw fail(bad(text));
+      return { [key]: n } as P;
+    },
+    save: (e) => (value(e) === none && always !== true ? '' : `${word} ${value(e)}`),
+    show: (e) => (value(e) === none || shown === undefined ? '' : `${shown} ${value(e)}`),
+  };
+}
+
+/** An option without a value: on when it is there. */
+export function flag<P, E>({ key, shown, ...spec }: Common<KeysOf<E, boolean>>): Field<P, E> {
+  return {
+    ...spec,
+    parse: () => ({ [key]: true }) as P,
+    save: (e) => (e[key] === true ? `--${spec.name}` : ''),
+    show: (e) => (e[key] === true && shown !== undefined ? shown : ''),
+  };
+}
+
+/** Of the original, and not supported yet. */
+const later = (spec: OptionSpec): Field<object, unknown> => ({
+  ...spec,
+  later: true,
+  parse: () => ({}),
+  save: () => '',
+});
+
+/** Behind the scheduler in the order of the table, as the original prints them. */
+export const SERVICE_FIELDS: readonly ServiceField[] = [
+  {
+    name: 'scheduler',
+    chars: 's',
+    value: 'NAME',
+    doc: 'scheduler of the service; wlc when left out',
+    parse: (scheduler) => ({ scheduler }),
+    save: (s) => `-s ${s.scheduler}`,
+    show: (s) => s.scheduler,
+  },
+  later({ name: 'sched-flags', chars: 'b', value: 'FLAG,…', doc: 'flags of the scheduler' }),
+  later({ name: 'hash-target', value: 'sip|qid', doc: 'what conhash hashes' }),
+  later({ name: 'persistent', chars: 'p', value: 'SEC', assumed: '360', doc: 'persistence timeout' }),
+  later({ name: 'netmask', chars: 'M', value: 'MASK', doc: 'granularity of persistence' }),
+  later({ name: 'ops', chars: 'o', doc: 'one-packet scheduling' }),
+  later({ name: 'synproxy', chars: 'j', value: 'enable|disable', doc: 'SYN proxy' }),
+  numeric({
+    name: 'conn-timeout',
+    key: 'connTimeout',
+    value: 'SEC',
+    doc: 'timeout of established connections, 0 = by state',
+    max: 31535999,
+    none: 0,
+    bad: (text) => `invalid timeout value '${text}': 0 to 31535999 seconds`,
+    shown: 'conn-timeout',
+  }),
+  later({ name: 'proxy-protocol', value: 'VERSION', doc: 'proxy protocol' }),
+  later({ name: 'expire-quiescent', doc: 'end connections of removed servers' }),
+  later({ name: 'quic', doc: 'QUIC service' }),
+  later({ name: 'dest-check', value: 'CONF', doc: 'passive health check' }),
+  later({ name: 'pe', value: 'NAME', doc: 'persistence engine' }),
+];
+
+export const FORWARD = 'forwarding-method';
+
+const forward = (name: string, char: string, fwd: DestEntry['fwd'], doc: string): ServerField => ({
+  name,
+  chars: char,
+  group: FORWARD,
+  doc,
+  parse: () => ({ fwd }),
+  save: (d) => (d.fwd === fwd ? `-${char}` : ''),
+});
+
+export const SERVER_FIELDS: readonly ServerField[] = [
+  forward('gatewaying', 'g', 'dr', 'direct routing (the default)'),
+  forward('ipip', 'i', 'tunnel', 'tunnel'),
+  forward('masquerading', 'm', 'nat', 'NAT'),
+  forward('fullnat', 'b', 'fullnat', 'Full-NAT'),
+  forward('snat', 'J', 'snat', 'SNAT'),
+  later({ name: 'tun-type', value: 'ipip', doc: 'kind of tunnel' }),
+  numeric({
+    name: 'weight',
+    chars: 'w',
+    key: 'weight',
+    value: 'N',
+    doc: '0 to 65535, 0 = no new connections; 1 when left out',
+    max: 65535,
+    none: 1,
+    always: true,
+  }),
+  numeric({
+    name: 'u-threshold',
+    chars: 'x',
+    key: 'maxConn',
+    value: 'N',
+    doc: 'upper limit of connections, 0 = none',
+    max: 0xffffffff,
+    none: 0,
+  }),
+  numeric({
+    name: 'l-threshold',
+    chars: 'y',
+    key: 'minConn',
+    value: 'N',
+    doc: 'lower limit of connections',
+    max: 0xffffffff,
+    none: 0,
+  }),
+];
+
+/** The parameters that the options of a line stand for. @throws UsageError */
+export function parametersOf<P extends object>(fields: readonly Field<P, never>[], given: Given): P {
+  const out = {} as P;
+  for (const f of fields) {
+    const text = given.get(f.name);
+    if (text !== undefined) Object.assign(out, f.parse(text, given));
+  }
+  return out;
+}
+
+/** ` -s rr --conn-timeout 60` */
+export const savedFields = <E>(fields: readonly Field<object, E>[], entry: E): string =>
+  joined(fields.map((f) => f.save(entry)));
+
+/** ` rr conn-timeout 60` */
+export const shownFields = <E>(fields: readonly Field<object, E>[], entry: E): string =>
+  joined(fields.map((f) => f.show?.(entry) ?? ''));
+
+const joined = (words: string[]): string => words.map((w) => (w === '' ? '' : ` ${w}`)).join('');
