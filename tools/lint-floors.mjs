@@ -19,7 +19,7 @@ const MAY = {
   master: ['core', 'wire', 'netif', 'inet', 'ipvs', 'lcore', 'control', 'config'],
   control: ['core'],
   config: ['core'],
-  cli: ['control', 'core/errors', 'core/stats'],
+  cli: ['control', 'core/errors', 'core/match', 'core/stats'],
 };
 /** Types vanish when compiled, so the shapes of commands and results may be named on every floor above `netif`. */
 const MAY_TYPES = {

@@ -1,6 +1,7 @@
 /** What queries answer with. Counters are totals over all lcores unless said otherwise. */
 import type { ErrorData } from '../core/errors.js';
 import type { DestOptions, SvcOptions } from './schema.js';
+import type { MatchProto, MatchSpec } from '../core/match.js';
 
 export type { ErrorData };
 
@@ -118,9 +119,11 @@ export interface NeighEntry {
 }
 
 export interface SvcKey {
-  proto: 'tcp' | 'udp';
+  proto: MatchProto;
+  /** 0.0.0.0 and 0 for a service by match. */
   addr: string;
   port: number;
+  match?: MatchSpec | undefined;
 }
 
 export interface Counters {
@@ -171,7 +174,7 @@ export interface LaddrEntry {
 
 export interface ConnEntry {
   lcore: number;
-  proto: 'tcp' | 'udp';
+  proto: MatchProto;
   /** Configured timeout of the state and what remains of it, seconds. */
   timeout: number;
   remaining: number;

@@ -8,6 +8,7 @@
  */
 import { isIP } from 'node:net';
 import * as z from 'zod';
+import { MATCH_PROTOS } from '../core/match.js';
 
 const u16 = z.int().min(0).max(65535);
 const u32 = z.int().min(0).max(0xffffffff);
@@ -25,11 +26,27 @@ const mac = z
 const plen = z.int().min(0).max(32).describe('prefix length');
 const scope = z.enum(['host', 'kni_host', 'link', 'global']);
 
+const matchRange = z.strictObject({
+  from: ipv4.default('0.0.0.0'),
+  to: ipv4.default('255.255.255.255'),
+  fromPort: u16.default(0),
+  toPort: u16.default(65535),
+});
+const svcMatch = z
+  .strictObject({
+    src: matchRange.optional(),
+    dst: matchRange.optional(),
+    iif: dev.optional(),
+    oif: dev.optional(),
+  })
+  .describe('in place of address and port: what the service covers');
+
 /** Which service: the key that lookups use. */
 export const svcKey = z.strictObject({
-  proto: z.enum(['tcp', 'udp']),
-  addr: ipv4.describe('virtual address'),
-  port: u16.describe('virtual port'),
+  proto: z.enum(MATCH_PROTOS),
+  addr: ipv4.describe('virtual address').default('0.0.0.0'),
+  port: u16.describe('virtual port; 0 for ICMP').default(0),
+  match: svcMatch.optional(),
 });
 
 /** Names of schedulers and their flags are checked against the registry when the command is applied. */

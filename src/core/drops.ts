@@ -69,12 +69,15 @@ const TABLE = {
     text: 'service has no usable real server',
     hint: 'ipvsadm -ln: weights and health of the real servers',
   },
-  SVC_NO_LADDR: { text: 'no local address or port free', hint: 'ipvsadm --add-laddr' },
+  SVC_NO_LADDR: {
+    text: 'no local address or port free',
+    hint: 'ipvsadm --add-laddr; with SNAT: dpip addr add ADDR dev DEV sapool',
+  },
   SVC_OVERLOAD: { text: 'real server at its connection limit', hint: 'ipvsadm -e … -x' },
   CONN_FULL: { text: 'connection table full', hint: 'ipvs_defs/conn/conn_pool_size' },
   CONN_NO_SYN: { text: 'no connection and not a SYN', hint: 'a packet of a connection that has expired' },
   CONN_DEST_GONE: { text: 'real server of the connection was removed', hint: 'normal after ipvsadm -d' },
-  ICMP_NO_CONN: { text: 'ICMP error without a connection', hint: 'normal after a connection has expired' },
+  ICMP_NO_CONN: { text: 'ICMP message without a connection', hint: 'normal after a connection has expired' },
   SEND_FAILED: { text: 'packet could not be built', hint: 'report this' },
   IP_NOT_JOINED: {
     text: 'multicast or directed broadcast that nobody here takes',

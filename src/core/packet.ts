@@ -241,6 +241,10 @@ export class Packets {
   setCookie(p: number, v: number): void {
     this.u32[(p >>> 2) + COOKIE] = v;
   }
+  /** Arena offset of the cookie's four bytes. */
+  cookieAt(p: number): number {
+    return p + P + PKT.at.cookie;
+  }
   isRedirected(p: number): boolean {
     return (this.u16[(p >>> 1) + FLAGS]! & PKT_F_REDIRECTED) !== 0;
   }

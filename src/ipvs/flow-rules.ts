@@ -15,7 +15,8 @@ export function flowRules(destOffset: number, xmitTtl: boolean): FlowRules {
     destOffset,
     xmitTtl,
     tableIn: Uint8Array.from(XMIT_BY_FWD, (x) => x?.tableIn ?? NONE),
-    protos: PROTOS.map(flowProto),
+    // Where the native loop looks for ports, others have none.
+    protos: PROTOS.filter((p) => p.hasPorts).map(flowProto),
   };
 }
 

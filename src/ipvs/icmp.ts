@@ -15,6 +15,7 @@ import type { Ipvs } from './ipvs.js';
 import { PROTO_BY_NUMBER } from './proto/index.js';
 import type { Proto } from './proto/table.js';
 import { deliver, nextHop } from './xmit/nexthop.js';
+import { setPorts } from './xmit/rewrite.js';
 
 /** What a quotation must hold of the transport header (RFC 792): the ports are in it. */
 const QUOTED_L4 = 8;
@@ -33,20 +34,24 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   if (proto === undefined || q4 - q3 < ipv4.HEADER_LEN || end - q4 < QUOTED_L4) return ACCEPT;
   // Only the first fragment of a datagram has its ports.
   if ((ipv4.frag(b, q3) & ipv4.OFFSET_MASK) !== 0) return ACCEPT;
+  const ports = proto.hasPorts ? q4 : v.queryPorts(p, q4);
+  if (ports === 0) return ACCEPT;
 
-  const ref = v.table.index.find(q3, q4, true);
+  const ref = v.table.index.find(q3, ports, true);
   if (ref >= 0) {
     translate(v, p, ref >>> 1, ref & 1, proto, q3, q4);
     return STOLEN;
   }
   // The source of the quoted packet is one of ours if it was our connection.
   const saddr = ipv4.src(b, q3);
-  const sport = b.u16(q4);
+  const sport = b.u16(ports);
   if (v.redirect(p, saddr, sport)) return STOLEN;
-  const isService = services.find(proto.number, saddr, sport) !== undefined;
+  // Or it was an answer to a host inside, which knows nothing of us.
+  const inside = v.matched(p, proto, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport) !== undefined;
+  const isService = services.find(proto.number, saddr, proto.hasPorts ? sport : 0) !== undefined;
+  // Nothing in an answer to a client or a host inside says which lcore owns the connection.
+  if ((isService || inside) && v.spread(p)) return STOLEN;
   if (!isService && !v.isLocalEnd(saddr, sport)) return ACCEPT;
-  // An answer to a client: nothing in it says which lcore owns the connection.
-  if (isService && v.spread(p)) return STOLEN;
   packets.drop(p, DROP.ICMP_NO_CONN);
   return STOLEN;
 }
@@ -76,7 +81,9 @@ function translate(v: Ipvs, p: number, c: number, d: number, proto: Proto, q3: n
   v.count(c, d, ipv4.totalLen(b, l3));
   restore(v, b, r.dir(c, d === DIR_IN ? DIR_OUT : DIR_IN), proto, q3, q4, end);
   icmp.fillChecksum(b, l4, end - l4);
-  ipv4.setSrc(b, l3, r.bytes.u32(dir + D.newSaddr));
+  // Who sees the peer's own address sees the router's too (RFC 5508 section 4.2): traceroute lives on it.
+  const newSaddr = r.bytes.u32(dir + D.newSaddr);
+  if (newSaddr !== r.bytes.u32(dir + D.saddr)) ipv4.setSrc(b, l3, newSaddr);
   ipv4.setDst(b, l3, r.bytes.u32(dir + D.newDaddr));
   if (v.x.xmitTtl) ipv4.setTtl(b, l3, ipv4.ttl(b, l3) - 1);
   ipv4.fillChecksum(b, l3);
@@ -93,8 +100,7 @@ function restore(v: Ipvs, b: Bytes, dir: number, proto: Proto, q3: number, q4: n
   ipv4.setSrc(b, q3, f.u32(dir + D.saddr));
   ipv4.setDst(b, q3, f.u32(dir + D.daddr));
   ipv4.setChecksum(b, q3, applyDelta(ipv4.checksum(b, q3), ~r.u16[(dir + D.ipDelta) >>> 1]! & 0xffff));
-  b.setU16(q4, f.u16(dir + D.sport));
-  b.setU16(q4 + 2, f.u16(dir + D.dport));
+  setPorts(proto, b, q4, f.u16(dir + D.sport), f.u16(dir + D.dport));
   const at = q4 + proto.checksumOff;
   if (at + 2 > end) return;
   const delta = ~r.u16[(dir + D.l4Delta) >>> 1]! & 0xffff;

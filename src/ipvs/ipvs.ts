@@ -8,6 +8,7 @@ import type { Packets } from '../core/packet.js';
 import { L2_HOST, NO_PACKET } from '../core/packet.js';
 import { ownerOf, type SaPool } from '../core/sapool.js';
 import { ACCEPT, type Hook, type Inet, STOLEN } from '../inet/api.js';
+import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
 import type { FlowIndex } from './conn/flow-index.js';
 import { D } from './conn/records.js';
@@ -15,6 +16,7 @@ import { ConnTable } from './conn/table.js';
 import { DestStats } from './dest-stats.js';
 import { receiveIcmp } from './icmp.js';
 import { BOUND, FIRST_PORT, LocalAddrs, type LaddrUse } from './laddr.js';
+import { queryPorts } from './proto/icmp.js';
 import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
 import { NO_EVENT, type Proto, STATE_NONE, step, TABLE_OUT } from './proto/table.js';
 import type { Dest, Services, Svc } from './service.js';
@@ -112,21 +114,23 @@ export class Ipvs {
     const l3 = packets.l3(p);
     const number = ipv4.proto(b, l3);
     const proto = PROTO_BY_NUMBER[number];
-    const fragment = (ipv4.frag(b, l3) & FRAGMENT) !== 0;
-    if (proto === undefined) return number === ipv4.PROTO_ICMP && !fragment ? receiveIcmp(this, p) : ACCEPT;
-    if (fragment) return this.refuse(p, DROP.IP_FRAGMENT);
+    if (proto === undefined) return ACCEPT;
+    const isIcmp = number === ipv4.PROTO_ICMP;
+    if ((ipv4.frag(b, l3) & FRAGMENT) !== 0) return isIcmp ? ACCEPT : this.refuse(p, DROP.IP_FRAGMENT);
     const l4 = packets.l4(p);
+    const ports = isIcmp ? this.queryPorts(p, l4) : l4;
+    if (ports === 0) return receiveIcmp(this, p);
     if (packets.end(p) - l4 < PORTS_LEN) return this.refuse(p, DROP.L4_BAD_HEADER);
 
-    const ref = this.find(p, l3, l4);
-    if (ref < 0) return this.unknown(p, proto, l3, l4);
+    const ref = this.find(p, l3, ports);
+    if (ref < 0) return this.unknown(p, proto, l3, l4, ports);
     if (!proto.check(b, l4, packets.end(p))) {
       packets.drop(p, DROP.L4_BAD_HEADER);
       return STOLEN;
     }
     if ((ref & 1) === DIR_IN && this.isReopened(ref >>> 1, proto, l4)) {
       this.expire(ref >>> 1);
-      return this.unknown(p, proto, l3, l4);
+      return this.unknown(p, proto, l3, l4, ports);
     }
     this.forward(p, ref >>> 1, ref & 1, proto, l3, l4);
     return STOLEN;
@@ -217,13 +221,45 @@ export class Ipvs {
 
   // ----- packets
 
+  /**
+   * Writes what an ICMP query has for ports where `find` can read it: into the packet's notes.
+   * @param l4 of the query, or of one that an error quotes
+   * @returns the arena offset, or 0 for another message
+   */
+  queryPorts(p: number, l4: number): number {
+    const { packets } = this;
+    if (packets.end(p) - l4 < icmp.HEADER_LEN) return 0;
+    const ports = queryPorts(packets.bytes, l4);
+    if (ports < 0) return 0;
+    const at = packets.cookieAt(p);
+    packets.bytes.setU32(at, ports);
+    return at;
+  }
+
+  /** The service by match of a packet. What is for ourselves or has no route has none. */
+  matched(
+    p: number,
+    proto: Proto,
+    saddr: number,
+    sport: number,
+    daddr: number,
+    dport: number,
+  ): Svc | undefined {
+    const { services } = this;
+    if (!services.hasMatches) return undefined;
+    const route = this.x.inet.lookup(daddr);
+    if (route === undefined || route.local) return undefined;
+    const iif = this.packets.ifindex(p);
+    return services.findMatch(proto.number, saddr, sport, daddr, dport, iif, route.ifindex);
+  }
+
   /** The flow of a packet: the one that the native loop has found, where that is still the same connection. */
-  private find(p: number, l3: number, l4: number): number {
+  private find(p: number, l3: number, ports: number): number {
     const { packets, table } = this;
     const hint = packets.hint(p);
-    if (hint < 0) return table.index.find(l3, l4, false);
-    const same = table.records.isMatch(hint >>> 1, hint & 1, packets.bytes, l3, l4);
-    return same ? hint : table.index.find(l3, l4, false);
+    if (hint < 0) return table.index.find(l3, ports, false);
+    const same = table.records.isMatch(hint >>> 1, hint & 1, packets.bytes, l3, ports);
+    return same ? hint : table.index.find(l3, ports, false);
   }
 
   /** Drops what is for a service or a local address of ours and cannot be handled; the rest goes on. */
@@ -234,24 +270,40 @@ export class Ipvs {
     return STOLEN;
   }
 
-  /** A TCP or UDP packet without a connection here. */
-  private unknown(p: number, proto: Proto, l3: number, l4: number): typeof ACCEPT | typeof STOLEN {
+  /** A packet without a connection here. */
+  private unknown(
+    p: number,
+    proto: Proto,
+    l3: number,
+    l4: number,
+    ports: number,
+  ): typeof ACCEPT | typeof STOLEN {
     const { packets } = this;
     const b = packets.bytes;
+    const saddr = ipv4.src(b, l3);
     const daddr = ipv4.dst(b, l3);
-    const dport = b.u16(l4 + 2);
-    const svc = this.services.find(proto.number, daddr, dport);
+    const sport = b.u16(ports);
+    const dport = b.u16(ports + 2);
+    const whole = proto.check(b, l4, packets.end(p));
+    let svc = this.services.find(proto.number, daddr, proto.hasPorts ? dport : 0);
+    // An answer to one of our own queries is none to the service.
+    if (svc !== undefined && !proto.hasPorts && !proto.opens(b, l4)) svc = undefined;
     if (svc === undefined) {
       if (this.redirect(p, daddr, dport)) return STOLEN;
-      if (!this.isLocalEnd(daddr, dport)) return ACCEPT;
-      packets.drop(p, packets.isRedirected(p) ? DROP.REDIRECT_LOOP : DROP.CONN_NO_SYN);
-      return STOLEN;
+      if (this.isLocalEnd(daddr, dport)) {
+        const reason = proto.hasPorts ? DROP.CONN_NO_SYN : DROP.ICMP_NO_CONN;
+        packets.drop(p, packets.isRedirected(p) ? DROP.REDIRECT_LOOP : reason);
+        return STOLEN;
+      }
+      // What opens no connection is routed as if there were no service by match.
+      if (whole && proto.opens(b, l4)) svc = this.matched(p, proto, saddr, sport, daddr, dport);
+      if (svc === undefined) return ACCEPT;
     }
-    if (!proto.check(b, l4, packets.end(p))) packets.drop(p, DROP.L4_BAD_HEADER);
+    if (!whole) packets.drop(p, DROP.L4_BAD_HEADER);
     else if (!proto.opens(b, l4)) packets.drop(p, DROP.CONN_NO_SYN);
     else {
-      const c = this.open(p, svc, ipv4.src(b, l3), b.u16(l4), daddr);
-      if (c !== 0) this.forward(p, c, DIR_IN, proto, l3, l4);
+      const c = this.open(p, svc, saddr, sport, daddr, dport);
+      if (c !== 0) this.forward(p, c, XMIT_BY_FWD[this.table.records.fwd(c)]!.opens, proto, l3, l4);
     }
     return STOLEN;
   }
@@ -261,12 +313,15 @@ export class Ipvs {
    * removed one gets nothing, and the real server sees a local port that it has not in TIME_WAIT.
    */
   private isReopened(c: number, proto: Proto, l4: number): boolean {
-    const state = proto.states[this.table.records.state(c)]!;
+    const r = this.table.records;
+    const state = proto.states[r.state(c)]!;
+    // SNAT keeps its connection: for the remote host it is the same port that opens anew.
+    if (XMIT_BY_FWD[r.fwd(c)]!.opens === DIR_OUT) return false;
     return state.closing !== undefined && proto.opens(this.packets.bytes, l4);
   }
 
   /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
-  private open(p: number, svc: Svc, caddr: number, cport: number, vaddr: number): number {
+  private open(p: number, svc: Svc, caddr: number, cport: number, vaddr: number, vport: number): number {
     const { packets, table, stats } = this;
     const dest = svc.scheduler.pick(svc.schedState, svc.dests, stats, caddr, cport, vaddr, packets.nowMs);
     if (dest === undefined) {
@@ -282,7 +337,7 @@ export class Ipvs {
     r.setFlags(c, r.flags(c) | CONN_F_INACTIVE);
     r.setFwd(c, dest.xmit.fwd);
     r.setDest(c, dest.slot);
-    const rc = this.laddrs.bind(c, dest, caddr, cport);
+    const rc = this.laddrs.bind(c, dest, caddr, cport, vaddr, vport);
     if (rc !== BOUND) {
       table.release(c);
       packets.drop(p, rc);

@@ -1,12 +1,15 @@
 /**
- * Local addresses of Full-NAT connections: which address and port of ours a new connection leaves from. The tuple of
- * its answers (real server -> local address and port) must be unlike that of any other connection.
+ * Local ends of connections: which address and port of ours a new Full-NAT or SNAT connection leaves from. The tuple of
+ * its answers (real server or remote host -> local address and port) must be unlike that of any other connection.
  */
 import { DROP } from '../core/drops.js';
+import { DIR_IN, DIR_OUT } from '../core/layout.js';
 import type { SaPool } from '../core/sapool.js';
 import { formatIpv4 } from '../wire/ipv4.js';
+import { D } from './conn/records.js';
 import type { ConnTable } from './conn/table.js';
 import type { Dest, Services } from './service.js';
+import { XMIT_BY_FWD } from './xmit/index.js';
 
 /** Addresses of a service that one connection tries. */
 const MAX_ADDRS = 16;
@@ -17,6 +20,8 @@ export const FIRST_PORT = 1025;
 
 /** `bind` went well. */
 export const BOUND = -1;
+/** An address has no port to give. */
+const NO_PORT = -2;
 
 /** Use of a local address on one lcore, a plain answer for `dpip addr show` and `ipvsadm --get-laddr`. */
 export interface LaddrUse {
@@ -39,63 +44,99 @@ export class LocalAddrs {
   /**
    * Gives connection `c` a local address and port where its mode wants one, writes its directions and makes it findable.
    * Allocates nothing.
+   * @param vaddr destination of the client's packet
    * @returns BOUND, or the reason to drop the packet for
    */
-  bind(c: number, dest: Dest, caddr: number, cport: number): number {
+  bind(c: number, dest: Dest, caddr: number, cport: number, vaddr: number, vport: number): number {
     const { svc, xmit } = dest;
-    const { proto, addr: vaddr, port: vport, laddrs } = svc;
-    const { table, pool } = this;
-    const r = table.records;
-    if (!xmit.local) {
-      xmit.setup(r, c, proto, caddr, cport, vaddr, vport, caddr, cport, dest.addr, dest.port);
-      return table.insert(c) === 0 ? BOUND : DROP.CONN_FULL;
+    if (xmit.opens === DIR_OUT) {
+      const rc = this.bindTo(dest.addr, c, dest, caddr, cport, vaddr, vport, vaddr, vport);
+      return rc === NO_PORT ? DROP.SVC_NO_LADDR : rc;
     }
+    const daddr = dest.addr;
+    const dport = dest.port === 0 ? vport : dest.port;
+    if (!xmit.local) {
+      const r = this.table.records;
+      xmit.setup(r, c, svc.proto, caddr, cport, vaddr, vport, caddr, cport, daddr, dport);
+      return this.table.insert(c) === 0 ? BOUND : DROP.CONN_FULL;
+    }
+    const { laddrs } = svc;
     const n = laddrs.length;
     for (let i = 0; i < n && i < MAX_ADDRS; i++) {
       if (svc.nextLaddr >= n) svc.nextLaddr = 0;
       const laddr = laddrs[svc.nextLaddr]!.addr;
       svc.nextLaddr++;
-      const slot = pool.slotOf(laddr);
-      if (slot < 0) continue;
-      for (let k = 0; k < MAX_PORTS; k++) {
-        const lport = pool.alloc(slot, dest.addr, dest.port);
-        if (lport === 0) break;
-        // Answers to a port that is itself a service would open connections on other lcores.
-        if (this.services.find(proto, laddr, lport) === undefined) {
-          xmit.setup(r, c, proto, caddr, cport, vaddr, vport, laddr, lport, dest.addr, dest.port);
-          // Before it can be found: a connection that survives a crash must know what it holds.
-          r.setLaddrSlot(c, slot);
-          r.setLport(c, lport);
-          const rc = table.insert(c);
-          if (rc === 0) return BOUND;
-          r.setLaddrSlot(c, -1);
-          if (rc !== -1) {
-            pool.free(slot, dest.addr, dest.port, lport);
-            return DROP.CONN_FULL;
-          }
-        }
-        // Goes behind all others: the next try gets another one.
-        pool.free(slot, dest.addr, dest.port, lport);
-      }
+      const rc = this.bindTo(laddr, c, dest, caddr, cport, vaddr, vport, daddr, dport);
+      if (rc !== NO_PORT) return rc;
     }
     return DROP.SVC_NO_LADDR;
+  }
+
+  /** @returns as `bind`, or NO_PORT when `laddr` has none for this destination */
+  private bindTo(
+    laddr: number,
+    c: number,
+    dest: Dest,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+    daddr: number,
+    dport: number,
+  ): number {
+    const { table, pool } = this;
+    const r = table.records;
+    const { proto } = dest.svc;
+    const slot = pool.slotOf(laddr);
+    if (slot < 0) return NO_PORT;
+    for (let k = 0; k < MAX_PORTS; k++) {
+      const lport = pool.alloc(slot, daddr, dport);
+      if (lport === 0) return NO_PORT;
+      // Answers to a port that is itself a service would open connections on other lcores.
+      if (this.services.find(proto, laddr, lport) === undefined) {
+        dest.xmit.setup(r, c, proto, caddr, cport, vaddr, vport, laddr, lport, daddr, dport);
+        // Before it can be found: a connection that survives a crash must know what it holds.
+        r.setLaddrSlot(c, slot);
+        r.setLport(c, lport);
+        const rc = table.insert(c);
+        if (rc === 0) return BOUND;
+        r.setLaddrSlot(c, -1);
+        if (rc !== -1) {
+          pool.free(slot, daddr, dport, lport);
+          return DROP.CONN_FULL;
+        }
+      }
+      // Goes behind all others: the next try gets another one.
+      pool.free(slot, daddr, dport, lport);
+    }
+    return NO_PORT;
   }
 
   /** Gives back what connection `c` holds. */
   release(c: number): void {
     const r = this.table.records;
     const slot = r.laddrSlot(c);
-    if (slot >= 0) this.pool.free(slot, r.daddr(c), r.dport(c), r.lport(c));
+    if (slot < 0) return;
+    const at = this.localDir(c);
+    this.pool.free(slot, r.bytes.u32(at + D.saddr), r.bytes.u16(at + D.sport), r.lport(c));
   }
 
   /** After a crash: takes the port of connection `c` out of the pool again. */
   adopt(c: number): void {
     const r = this.table.records;
     if (r.laddrSlot(c) < 0) return;
-    const slot = this.pool.slotOf(r.laddr(c));
+    const at = this.localDir(c);
+    const slot = this.pool.slotOf(r.bytes.u32(at + D.daddr));
     // The address may be gone by now: then there is nothing to give back.
-    const held = slot >= 0 && this.pool.take(slot, r.daddr(c), r.dport(c), r.lport(c));
+    const held =
+      slot >= 0 && this.pool.take(slot, r.bytes.u32(at + D.saddr), r.bytes.u16(at + D.sport), r.lport(c));
     r.setLaddrSlot(c, held ? slot : -1);
+  }
+
+  /** The direction of what comes to the local address and port of connection `c`. */
+  private localDir(c: number): number {
+    const r = this.table.records;
+    return r.dir(c, XMIT_BY_FWD[r.fwd(c)]!.opens === DIR_IN ? DIR_OUT : DIR_IN);
   }
 
   stats(): LaddrUse[] {

@@ -1,5 +1,5 @@
 /**
- * The model of virtual services: services by (protocol, address, port), their real servers and local addresses.
+ * The model of virtual services: services by (protocol, address, port) or by match, their real servers and local addresses.
  * The same code runs in the master (which validates commands with it) and in every lcore (whose
  * packet path looks services up in it): plain data, no counters, no clock.
  *
@@ -8,16 +8,12 @@
 import { DpvsError } from '../core/errors.js';
 import { IntMap } from '../core/intmap.js';
 import { DEST_CAP } from '../core/layout.js';
-import {
-  formatIpv4,
-  isMulticast,
-  isReserved,
-  isThisNetwork,
-  parseIpv4,
-  PROTO_TCP,
-  PROTO_UDP,
-} from '../wire/ipv4.js';
+import { formatMatch, type MatchSpec } from '../core/match.js';
+import { formatIpv4, isMulticast, isReserved, isThisNetwork, parseIpv4 } from '../wire/ipv4.js';
+import { compileMatch, covers, type Match } from './match.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS, type DestOptions, type SvcOptions } from './options.js';
+import { PROTO_BY_NUMBER, PROTOS } from './proto/index.js';
+import type { Proto } from './proto/table.js';
 import { schedulerByName, schedulerFlags } from './sched/index.js';
 import type { Scheduler } from './sched/scheduler.js';
 import { Slots, type SlotMemory, type SlotUse } from './slots.js';
@@ -44,8 +40,13 @@ export interface Laddr {
 export interface Svc extends SvcOptions {
   /** IP protocol number. */
   readonly proto: number;
+  /** Virtual address and port; 0 and 0 for a service by match, port 0 where the protocol has none. */
   readonly addr: number;
   readonly port: number;
+  /** In messages, and as a key: unlike that of any other service. */
+  readonly name: string;
+  /** What a service by match covers. */
+  readonly match: Match | undefined;
   scheduler: Scheduler;
   /** Some of the scheduler's flags, in its order. */
   schedFlags: readonly string[];
@@ -60,9 +61,11 @@ export interface Svc extends SvcOptions {
 // ----- parameters of the operations, as src/control/schema.ts declares them
 
 export interface SvcKeyParams {
-  proto: 'tcp' | 'udp';
+  proto: Proto['name'];
+  /** 0.0.0.0 and 0 for a service by match. */
   addr: string;
   port: number;
+  match?: MatchSpec | undefined;
 }
 export interface DestKeyParams {
   addr: string;
@@ -105,16 +108,18 @@ export interface ServiceListener {
   zero?(dests: readonly Dest[]): void;
 }
 
-const NUMBER = { tcp: PROTO_TCP, udp: PROTO_UDP } as const;
+/** Services by match that there may be: each packet without a connection is held against all of them. */
+const MATCH_CAP = 1024;
 
-const svcText = (k: SvcKeyParams): string => `${k.proto} ${k.addr}:${k.port}`;
-const slotKey = (svc: Svc, addr: number, port: number): string =>
-  `${svc.proto} ${svc.addr}:${svc.port} ${addr}:${port}`;
+const protoOf = (name: Proto['name']): Proto => PROTOS.find((p) => p.name === name)!;
+const slotKey = (svc: Svc, addr: number, port: number): string => `${svc.name} ${addr}:${port}`;
 
 export class Services {
   /** Services by index; a hole where one was deleted. */
   private readonly table: (Svc | undefined)[] = [];
   private readonly holes: number[] = [];
+  /** Services by match, oldest first. */
+  private readonly matching: Svc[] = [];
   /** (address, protocol and port) -> index in `table`. */
   private readonly index = new IntMap();
   /** (address, 0) -> number of services on it. */
@@ -126,10 +131,12 @@ export class Services {
   /**
    * @param lcore whose replica this is (0 = the master's): lcores start their schedulers at different places
    * @param destCap one more than the largest slot of a real server
+   * @param ifindexOf number of a device; throws DpvsError NODEV
    */
   constructor(
     private readonly lcore = 0,
     destCap: number = DEST_CAP,
+    private readonly ifindexOf: (dev: string) => number = () => 0,
   ) {
     this.slots = new Slots(destCap);
   }
@@ -140,6 +147,29 @@ export class Services {
   find(proto: number, addr: number, port: number): Svc | undefined {
     const i = this.index.get(addr, (proto << 16) | port);
     return i < 0 ? undefined : this.table[i];
+  }
+
+  /** True when there are services by match. */
+  get hasMatches(): boolean {
+    return this.matching.length > 0;
+  }
+
+  /** The service by match that covers a packet: the oldest of them. @param oif where the route to `daddr` goes out */
+  findMatch(
+    proto: number,
+    saddr: number,
+    sport: number,
+    daddr: number,
+    dport: number,
+    iif: number,
+    oif: number,
+  ): Svc | undefined {
+    const { matching } = this;
+    for (let i = 0; i < matching.length; i++) {
+      const svc = matching[i]!;
+      if (covers(svc.match!, proto, saddr, sport, daddr, dport, iif, oif)) return svc;
+    }
+    return undefined;
   }
 
   /** True when the address has a service of any protocol and port. */
@@ -154,9 +184,9 @@ export class Services {
 
   // ----- control
 
-  /** All services, oldest first by table position. */
+  /** All services: by table position, then those by match, oldest first. */
   list(): Svc[] {
-    return this.table.filter((s) => s !== undefined);
+    return [...this.table.filter((s) => s !== undefined), ...this.matching];
   }
 
   /** @throws DpvsError INVAL when there is no such service */
@@ -221,28 +251,20 @@ export class Services {
       const addr = parseIpv4(p.addr);
       const i = svc.laddrs.findIndex((l) => l.addr === addr && l.dev === p.dev);
       if (i < 0)
-        throw new DpvsError(
-          'NOTEXIST',
-          `service ${svcText(p.svc)} has no local address ${p.addr} on ${p.dev}`,
-        );
+        throw new DpvsError('NOTEXIST', `service ${svc.name} has no local address ${p.addr} on ${p.dev}`);
       svc.laddrs.splice(i, 1);
     },
   };
 
   private addSvc(p: ServiceOps['svc.add']): void {
-    const proto = NUMBER[p.svc.proto];
-    const addr = unicast(p.svc.addr, 'virtual address');
-    const { port } = p.svc;
-    if (port === 0)
-      throw new DpvsError('INVAL', `service ${svcText(p.svc)} has port 0`, 'name a port from 1 to 65535');
-    if (this.find(proto, addr, port))
-      throw new DpvsError('EXIST', `service ${svcText(p.svc)} already exists`);
+    const key = this.checkKey(p.svc);
+    if (this.lookup(p.svc)) throw new DpvsError('EXIST', `service ${key.name} already exists`);
+    if (key.match !== undefined && this.matching.length >= MATCH_CAP)
+      throw new DpvsError('RESOURCE', `there are ${MATCH_CAP} services by match already`);
     const scheduler = schedulerByName(p.scheduler);
     const schedFlags = schedulerFlags(scheduler, p);
     const svc: Svc = {
-      proto,
-      addr,
-      port,
+      ...key,
       scheduler,
       schedFlags,
       schedState: undefined,
@@ -252,10 +274,31 @@ export class Services {
       nextLaddr: 0,
     };
     this.rescheduled(svc);
+    if (svc.match !== undefined) {
+      this.matching.push(svc);
+      return;
+    }
     const i = this.holes.pop() ?? this.table.length;
     this.table[i] = svc;
-    this.index.set(addr, (proto << 16) | port, i);
-    this.vips.set(addr, 0, Math.max(this.vips.get(addr, 0), 0) + 1);
+    this.index.set(svc.addr, (svc.proto << 16) | svc.port, i);
+    this.vips.set(svc.addr, 0, Math.max(this.vips.get(svc.addr, 0), 0) + 1);
+  }
+
+  /** What a service is found by. @throws DpvsError INVAL, NODEV */
+  private checkKey(k: SvcKeyParams): Pick<Svc, 'proto' | 'addr' | 'port' | 'name' | 'match'> {
+    const { number: proto, hasPorts } = protoOf(k.proto);
+    if (k.match !== undefined) {
+      if (parseIpv4(k.addr) !== 0 || k.port !== 0)
+        throw new DpvsError('INVAL', `service by match with address ${k.addr}:${k.port}`, 'leave it out');
+      const match = compileMatch(k.match, k.proto, proto, hasPorts, this.ifindexOf);
+      return { proto, addr: 0, port: 0, name: svcText(k), match };
+    }
+    const addr = unicast(k.addr, 'virtual address');
+    if (hasPorts && k.port === 0)
+      throw new DpvsError('INVAL', `service ${svcText(k)} has port 0`, 'name a port from 1 to 65535');
+    if (!hasPorts && k.port !== 0)
+      throw new DpvsError('INVAL', `service ${svcText(k)} has a port`, `${k.proto} has none: port 0`);
+    return { proto, addr, port: k.port, name: svcText(k), match: undefined };
   }
 
   private editSvc(p: ServiceOps['svc.edit']): void {
@@ -274,6 +317,10 @@ export class Services {
 
   private removeSvc(svc: Svc): void {
     while (svc.dests.length > 0) this.removeDest(svc.dests[0]!);
+    if (svc.match !== undefined) {
+      this.matching.splice(this.matching.indexOf(svc), 1);
+      return;
+    }
     const key = (svc.proto << 16) | svc.port;
     const i = this.index.get(svc.addr, key);
     this.index.delete(svc.addr, key);
@@ -288,12 +335,11 @@ export class Services {
     const svc = this.require(p.svc, 'INVAL');
     const addr = unicast(p.dest.addr, 'address of the real server');
     const { port } = p.dest;
-    if (port === 0)
-      throw new DpvsError('INVAL', `real server ${p.dest.addr} has port 0`, 'name a port from 1 to 65535');
-    const where = `real server ${p.dest.addr}:${port} of ${svcText(p.svc)}`;
+    const where = `real server ${p.dest.addr}:${port} of ${svc.name}`;
     if (svc.dests.some((d) => d.addr === addr && d.port === port))
       throw new DpvsError('EXIST', `${where} already exists`);
     const xmit = xmitByName(p.fwd);
+    requirePort(svc, xmit, port, where);
     const options = optionsOf(DEST_DEFAULTS, p);
     requireLimits(options, where);
     const { slot, use } = this.slots.take(slotKey(svc, addr, port), p.slot);
@@ -308,8 +354,10 @@ export class Services {
     const svc = this.require(p.svc, 'INVAL');
     const dest = this.requireDest(svc, p.dest);
     const xmit = p.fwd === undefined ? dest.xmit : xmitByName(p.fwd);
+    const where = `real server ${p.dest.addr}:${p.dest.port} of ${svc.name}`;
     const options = optionsOf(DEST_DEFAULTS, p, dest);
-    requireLimits(options, `real server ${p.dest.addr}:${p.dest.port} of ${svcText(p.svc)}`);
+    requirePort(svc, xmit, dest.port, where);
+    requireLimits(options, where);
     Object.assign(dest, options, { xmit });
     this.rescheduled(svc);
   }
@@ -326,7 +374,7 @@ export class Services {
     const svc = this.require(p.svc, 'NOSERV');
     const addr = unicast(p.addr, 'local address');
     if (svc.laddrs.some((l) => l.addr === addr))
-      throw new DpvsError('EXIST', `service ${svcText(p.svc)} already has local address ${p.addr}`);
+      throw new DpvsError('EXIST', `service ${svc.name} already has local address ${p.addr}`);
     svc.laddrs.push({ addr, dev: p.dev });
   }
 
@@ -336,8 +384,14 @@ export class Services {
     svc.schedState = scheduler.state(dests, Math.max(this.lcore - 1, 0), schedState, schedFlags);
   }
 
+  private lookup(key: SvcKeyParams): Svc | undefined {
+    if (key.match === undefined) return this.find(protoOf(key.proto).number, parseIpv4(key.addr), key.port);
+    const name = svcText(key);
+    return this.matching.find((s) => s.name === name);
+  }
+
   private require(key: SvcKeyParams, code: 'INVAL' | 'NOSERV'): Svc {
-    const svc = this.find(NUMBER[key.proto], parseIpv4(key.addr), key.port);
+    const svc = this.lookup(key);
     if (!svc) throw new DpvsError(code, `no service ${svcText(key)}`, 'ipvsadm -ln lists the services');
     return svc;
   }
@@ -346,17 +400,34 @@ export class Services {
     const addr = parseIpv4(key.addr);
     const dest = svc.dests.find((d) => d.addr === addr && d.port === key.port);
     if (!dest)
-      throw new DpvsError(
-        'NOTEXIST',
-        `service ${svcText(keyOf(svc))} has no real server ${key.addr}:${key.port}`,
-      );
+      throw new DpvsError('NOTEXIST', `service ${svc.name} has no real server ${key.addr}:${key.port}`);
     return dest;
   }
 }
 
 /** The key of a service as commands and answers write it. */
 export function keyOf(svc: Svc): SvcKeyParams {
-  return { proto: svc.proto === PROTO_TCP ? 'tcp' : 'udp', addr: formatIpv4(svc.addr), port: svc.port };
+  const key = { proto: PROTO_BY_NUMBER[svc.proto]!.name, addr: formatIpv4(svc.addr), port: svc.port };
+  return svc.match === undefined ? key : { ...key, match: svc.match.spec };
+}
+
+/** A service in words. */
+function svcText(k: SvcKeyParams): string {
+  return k.match === undefined ? `${k.proto} ${k.addr}:${k.port}` : `match ${formatMatch(k.proto, k.match)}`;
+}
+
+/** What port a real server may have. @throws DpvsError INVAL, NOTSUPP */
+function requirePort(svc: Svc, xmit: Xmit, port: number, where: string): void {
+  const snat = xmit.name === 'snat';
+  if (snat && svc.match === undefined)
+    throw new DpvsError('NOTSUPP', `${where}: only services by match can have SNAT`, 'ipvsadm -A -H MATCH');
+  if (!PROTO_BY_NUMBER[svc.proto]!.hasPorts || snat) {
+    if (port === 0) return;
+    throw new DpvsError('INVAL', `${where} has a port`, 'it must be 0');
+  }
+  // A service by match has no port of its own that could be meant.
+  if (port === 0 && svc.match === undefined)
+    throw new DpvsError('INVAL', `${where} has port 0`, 'name a port from 1 to 65535');
 }
 
 function requireLimits({ maxConn, minConn }: DestOptions, where: string): void {

@@ -22,7 +22,7 @@ export class Replica {
   constructor(devices: DeviceSpec[], lcore = 0, clock?: () => number) {
     this.inet = new InetModels(clock);
     for (const d of devices) this.inet.devices.add(d);
-    this.services = new Services(lcore);
+    this.services = new Services(lcore, undefined, (dev) => this.inet.devices.require(dev).ifindex);
   }
 
   /**

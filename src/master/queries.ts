@@ -21,7 +21,7 @@ import { DpvsError } from '../core/errors.js';
 import { DROP_CAP, LCORE_BLOCK, LCORE_STATS } from '../core/layout.js';
 import type { Native, PortInfo } from '../core/native.js';
 import type { StatsSegment } from '../core/stats.js';
-import { connsByLaddr, readConns, remainingMs, type ConnView } from '../ipvs/conn/read.js';
+import { connsByLaddr, readConns, remainingMs, type ConnFilter, type ConnView } from '../ipvs/conn/read.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS } from '../ipvs/options.js';
 import { SCHEDULERS } from '../ipvs/sched/index.js';
 import { keyOf, type SvcKeyParams, type Svc } from '../ipvs/service.js';
@@ -83,6 +83,14 @@ const connEntry = (v: ConnView, lcore: number, nowMs: number): ConnEntry => ({
   lport: v.lport,
   daddr: formatIpv4(v.daddr),
   dport: v.dport,
+});
+
+/** The connections of a service. */
+const filterOf = ({ proto, addr, port, match, dests }: Svc): ConnFilter => ({
+  proto,
+  addr,
+  port,
+  slots: match === undefined ? undefined : new Set(dests.map((d) => d.slot)),
 });
 
 export class Queries {
@@ -281,7 +289,8 @@ export class Queries {
 
   private laddrs(key: SvcKeyParams | undefined): LaddrEntry[] {
     return this.svcs(key).map((s) => {
-      const counts = this.o.tasks.map((t) => connsByLaddr(t.conns, s));
+      const filter = filterOf(s);
+      const counts = s.laddrs.length === 0 ? [] : this.o.tasks.map((t) => connsByLaddr(t.conns, filter));
       return {
         svc: keyOf(s),
         laddrs: s.laddrs.map((l) => ({
@@ -300,7 +309,7 @@ export class Queries {
     const [lcore = 1, from = 1] = (p.cursor ?? '1:1').split(':').map(Number);
     if (!Number.isInteger(lcore) || !Number.isInteger(from))
       throw new DpvsError('INVAL', `bad cursor '${p.cursor}'`);
-    const filter = p.svc === undefined ? undefined : this.o.replica.services.get(p.svc);
+    const filter = p.svc === undefined ? undefined : filterOf(this.o.replica.services.get(p.svc));
     const conns: ConnEntry[] = [];
     for (let t = lcore, index = from; t <= tasks.length; t++, index = 1) {
       const task = tasks[t - 1];

@@ -16,6 +16,8 @@ export const REDIRECT = 5;
 export const ECHO_REQUEST = 8;
 export const TIME_EXCEEDED = 11;
 export const PARAM_PROBLEM = 12;
+export const TIMESTAMP = 13;
+export const TIMESTAMP_REPLY = 14;
 
 /** Codes of DEST_UNREACH. */
 export const NET_UNREACH = 0;

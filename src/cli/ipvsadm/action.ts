@@ -84,7 +84,7 @@ const requiredService = (given: Given): SvcKey => serviceOf(given)!;
 
 function newService(given: Given): Input<'svc.add'> {
   const svc = requiredService(given);
-  if (svc.port === 0 && !given.has('persistent')) {
+  if (svc.port === 0 && svc.match === undefined && svc.proto !== 'icmp' && !given.has('persistent')) {
     throw fail('Zero port specified for no-match and non-persistent service');
   }
   return { svc, ...parametersOf(SERVICE_FIELDS, given) };

@@ -1,6 +1,7 @@
 /** From tokens to one command with its options: what excludes, needs and forbids what. */
 import { notYet, OptionError, UsageError } from '../errors.js';
 import type { Token } from '../options.js';
+import { SERVICE_KEYS } from './endpoint.js';
 import { EXIT_TRY_HELP, EXIT_USAGE } from './exit.js';
 import type { Given } from './fields.js';
 import { commandOf, groupOf, optionOf, type IpvsCommand } from './options.js';
@@ -74,7 +75,7 @@ function checkList(options: Given): void {
   if (has('sort') && has('nosort')) {
     throw fail("The option 'nosort' conflicts with the 'sort' option in the 'list' command");
   }
-  const what = [has('connection'), has('timeout'), has('tcp-service') || has('udp-service')].filter(
+  const what = [has('connection'), has('timeout'), SERVICE_KEYS.some((k) => has(k.name))].filter(
     Boolean,
   ).length;
   const format = ['stats', 'rate', 'thresholds', 'persistent-conn'].filter(has).length;

@@ -1,6 +1,8 @@
 /** How a service or real server is named on a line: addresses, ports, and which option stands for which kind of service. */
 import { isIP } from 'node:net';
 import type { SvcKey } from '../../control/results.js';
+import type { DpvsError } from '../../core/errors.js';
+import { formatMatch, listMatch, parseMatch } from '../../core/match.js';
 import { notYet, UsageError } from '../errors.js';
 import type { OptionSpec } from '../options.js';
 import { EXIT_USAGE } from './exit.js';
@@ -29,9 +31,42 @@ const byPort = (name: string, chars: string, proto: SvcKey['proto'], doc: string
     const { addr, port = 0 } = endpoint(text, 'virtual');
     return { proto, addr, port };
   },
-  format: (svc) => (svc.proto === proto ? `${svc.addr}:${svc.port}` : undefined),
+  format: (svc) => (svc.match === undefined && svc.proto === proto ? `${svc.addr}:${svc.port}` : undefined),
   title: (svc) => `${proto.toUpperCase().padEnd(4)} ${svc.addr}:${svc.port}`,
 });
+
+const icmpService: KeyOption = {
+  name: 'icmp-service',
+  chars: 'q',
+  value: 'HOST',
+  group: SERVICE,
+  doc: 'an ICMP service: pings of an address',
+  parse: (text) => {
+    const { addr, port = 0 } = endpoint(text, 'virtual');
+    if (port !== 0) throw new UsageError(`illegal virtual server address specified: ${text}`, EXIT_USAGE);
+    return { proto: 'icmp', addr, port };
+  },
+  format: (svc) => (svc.match === undefined && svc.proto === 'icmp' ? svc.addr : undefined),
+  title: (svc) => `ICMP ${svc.addr}:${svc.port}`,
+};
+
+const matchService: KeyOption = {
+  name: 'match',
+  chars: 'H',
+  value: 'MATCH',
+  group: SERVICE,
+  doc: 'packets by proto=tcp|udp|icmp,src-range=IP[-IP][:PORT[-PORT]],dst-range=…,iif=DEV,oif=DEV',
+  parse: (text) => {
+    try {
+      return { addr: '0.0.0.0', port: 0, ...parseMatch(text) };
+    } catch (error) {
+      const { message, hint } = error as DpvsError;
+      throw new UsageError(`${message}\n  ${hint}`, EXIT_USAGE);
+    }
+  },
+  format: (svc) => (svc.match === undefined ? undefined : formatMatch(svc.proto, svc.match)),
+  title: (svc) => `MATCH ${listMatch(svc.proto, svc.match!)}`,
+};
 
 /** Of the original, and not supported yet. */
 const later = (spec: OptionSpec): KeyOption => ({
@@ -47,10 +82,10 @@ export const SERVICE_KEYS: readonly KeyOption[] = [
   byPort('tcp-service', 't', 'tcp', 'a TCP service'),
   byPort('udp-service', 'u', 'udp', 'a UDP service'),
   later({ name: 'sctp-service', value: 'HOST:PORT', doc: 'an SCTP service' }),
-  later({ name: 'icmp-service', chars: 'q', value: 'HOST', doc: 'an ICMP service' }),
+  icmpService,
   later({ name: 'icmpv6-service', chars: '1', doc: 'an ICMPv6 service' }),
   later({ name: 'fwmark-service', chars: 'f', value: 'N', doc: 'a service by firewall mark' }),
-  later({ name: 'match', chars: 'H', value: 'MATCH', doc: 'a service by match' }),
+  matchService,
 ];
 
 /** The service that a line names. @throws UsageError */

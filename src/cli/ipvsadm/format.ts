@@ -104,9 +104,14 @@ const byAddress = (text: string): number =>
 export function sortServices(services: readonly SvcEntry[]): SvcEntry[] {
   const order = (a: { addr: string; port: number }, b: { addr: string; port: number }): number =>
     byAddress(a.addr) - byAddress(b.addr) || a.port - b.port;
-  return services
-    .map((s) => ({ ...s, dests: [...s.dests].sort(order) }))
-    .sort((a, b) => a.svc.proto.localeCompare(b.svc.proto) || order(a.svc, b.svc));
+  const sorted = services.map((s) => ({ ...s, dests: [...s.dests].sort(order) }));
+  return [
+    ...sorted
+      .filter((s) => s.svc.match === undefined)
+      .sort((a, b) => a.svc.proto.localeCompare(b.svc.proto) || order(a.svc, b.svc)),
+    // Of these the order counts: the first that covers a packet has it.
+    ...sorted.filter((s) => s.svc.match !== undefined),
+  ];
 }
 
 /** `[lcore]proto timeout state client service local real-server` */
@@ -123,7 +128,8 @@ export function formatLaddrs(entries: readonly LaddrEntry[]): string {
     cells.map((c, i) => left(c, [20, 8, 20, 10, 10][i]!)).join(' ');
   const lines = [row('VIP:VPORT', 'TOTAL', 'SNAT_IP', 'CONFLICTS', 'CONNS')];
   for (const { svc, laddrs } of entries) {
-    lines.push(`${left(`${svc.addr}:${svc.port}`, 20)} ${left(laddrs.length, 8)} `);
+    const name = svc.match === undefined ? `${svc.addr}:${svc.port}` : serviceTitle(svc);
+    lines.push(`${left(name, 20)} ${left(laddrs.length, 8)} `);
     for (const l of laddrs) lines.push(row('', '', l.addr, l.conflicts, l.conns));
   }
   return lines.join('\n') + '\n';

@@ -5,13 +5,14 @@
  */
 import { CONN_F_HASHED, DIR_IN, DIR_OUT } from '../../core/layout.js';
 import { PROTO_BY_NUMBER } from '../proto/index.js';
+import type { Proto } from '../proto/table.js';
 import { D, Records } from './records.js';
 
 /** A connection. Addresses are IPv4 in host order, times in milliseconds. */
 export interface ConnView {
   /** Its index in the table. */
   conn: number;
-  proto: 'tcp' | 'udp';
+  proto: Proto['name'];
   /** Name of the state in listings. */
   state: string;
   timeoutMs: number;
@@ -33,7 +34,10 @@ export interface ConnView {
 export interface ConnFilter {
   proto: number;
   addr: number;
+  /** 0 = any, of protocols without ports. */
   port: number;
+  /** Of a service by match, which has no address: the slots of its real servers. */
+  slots?: ReadonlySet<number> | undefined;
 }
 
 export interface ConnList {
@@ -83,9 +87,12 @@ export function connsByLaddr(buffer: SharedArrayBuffer, filter?: ConnFilter): Ma
 
 function matches(r: Records, c: number, f: ConnFilter | undefined): boolean {
   if (f === undefined) return true;
+  if (f.slots !== undefined) return f.slots.has(r.dest(c));
   const dir = r.dir(c, DIR_IN);
   return (
-    r.bytes.u32(dir + D.daddr) === f.addr && r.bytes.u16(dir + D.dport) === f.port && r.proto(c) === f.proto
+    r.bytes.u32(dir + D.daddr) === f.addr &&
+    (f.port === 0 || r.bytes.u16(dir + D.dport) === f.port) &&
+    r.proto(c) === f.proto
   );
 }
 

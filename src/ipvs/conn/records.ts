@@ -83,17 +83,6 @@ export class Records {
     return this.u8[c * SIZE + C.in + D.proto]!;
   }
 
-  // The real server's end and the local end, from the tuple of its answers.
-  daddr(c: number): number {
-    return this.bytes.u32(this.dir(c, DIR_OUT) + D.saddr);
-  }
-  dport(c: number): number {
-    return this.bytes.u16(this.dir(c, DIR_OUT) + D.sport);
-  }
-  laddr(c: number): number {
-    return this.bytes.u32(this.dir(c, DIR_OUT) + D.daddr);
-  }
-
   timeoutMs(c: number): number {
     return this.u32[c * WORDS + TIMEOUT]!;
   }

@@ -1,9 +1,10 @@
 /** Registry of transport protocols: a new one is a file here and a line below. */
+import { icmp } from './icmp.js';
 import type { Proto } from './table.js';
 import { tcp } from './tcp.js';
 import { udp } from './udp.js';
 
-export const PROTOS: readonly Proto[] = [tcp, udp];
+export const PROTOS: readonly Proto[] = [tcp, udp, icmp];
 
 /** By IP protocol number; a lookup on the packet path. */
 export const PROTO_BY_NUMBER: readonly (Proto | undefined)[] = Array.from({ length: 256 }, (_, n) =>

@@ -36,7 +36,9 @@ export interface StateInfo {
 export interface Proto {
   /** IP protocol number. */
   readonly number: number;
-  readonly name: 'tcp' | 'udp';
+  readonly name: 'tcp' | 'udp' | 'icmp';
+  /** Without them, services and real servers have port 0. */
+  readonly hasPorts: boolean;
   /** States by number. */
   readonly states: readonly StateInfo[];
   /** Events by number, for people. */
@@ -45,6 +47,8 @@ export interface Proto {
   readonly next: Uint8Array;
   /** Where the checksum stands in the header. */
   readonly checksumOff: number;
+  /** The checksum covers addresses, as part of a pseudo header. */
+  readonly pseudoHeader: boolean;
   /** A checksum of 0 means "none" and is never computed (UDP over IPv4, RFC 768). */
   readonly optionalChecksum: boolean;
   /** True when the header at `l4` is whole and consistent within a datagram that ends at `end`. */
@@ -53,6 +57,8 @@ export interface Proto {
   event(b: Bytes, l4: number): number;
   /** True when a packet without a connection may be given a new one. */
   opens(b: Bytes, l4: number): boolean;
+  /** Writes the ports where they do not stand first in the header. The checksum is the caller's business. */
+  setPorts?(b: Bytes, l4: number, sport: number, dport: number): void;
   /** Notes what a packet of the real server says, `len` bytes from its transport header on. */
   observe?(r: Records, c: number, b: Bytes, l4: number, len: number): void;
   /** Called when a connection has expired, before it is released. */

@@ -55,6 +55,7 @@ const ROWS = [
 export const tcp: Proto = {
   number: PROTO_TCP,
   name: 'tcp',
+  hasPorts: true,
   states: [
     { key: 'none', name: 'TCP_NONE', timeout: 2 },
     { key: 'established', name: 'TCP_EST', timeout: 90, active: true, connTimeout: true },
@@ -71,6 +72,7 @@ export const tcp: Proto = {
   events: ['syn', 'fin', 'ack', 'rst'],
   next: compile(ABBR, ROWS),
   checksumOff: CHECKSUM,
+  pseudoHeader: true,
   optionalChecksum: false,
 
   check(b: Bytes, l4: number, end: number): boolean {

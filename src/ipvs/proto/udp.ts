@@ -5,29 +5,33 @@ import * as wire from '../../wire/udp.js';
 import { compile, type Proto } from './table.js';
 
 /** States by number. */
-export const UDP = { NONE: 0, ONEWAY: 1, NORMAL: 2, LAST: 3 } as const;
+export const UDP = { NONE: 0, ONEWAY: 1, NORMAL: 2, LAST: 3, ONEWAY_OUT: 4 } as const;
 
 const CHECKSUM = 6;
 
 export const udp: Proto = {
   number: PROTO_UDP,
   name: 'udp',
+  hasPorts: true,
   states: [
     { key: 'none', name: 'UDP_NONE', timeout: 2, connTimeout: true },
     { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },
     { key: 'normal', name: 'UDP_NORM', timeout: 300, connTimeout: true },
     { key: 'last', name: 'UDP_LAST', timeout: 2, connTimeout: true },
+    // As `oneway`, of a connection that is opened from inside (SNAT).
+    { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },
   ],
   events: ['packet'],
   next: compile(
-    ['NO', 'ON', 'NM', 'LA'],
+    ['NO', 'ON', 'NM', 'LA', 'OO'],
     [
-      /* from the client */ 'ON ON NM LA',
-      /* from the real server */ 'NM NM NM LA',
-      /* from the client, answers go another way */ 'ON ON NM LA',
+      /* from the client */ 'ON ON NM LA NM',
+      /* from the real server */ 'OO NM NM LA OO',
+      /* from the client, answers go another way */ 'ON ON NM LA NM',
     ],
   ),
   checksumOff: CHECKSUM,
+  pseudoHeader: true,
   optionalChecksum: true,
 
   /** The length field may be less than what the datagram holds: the rest is padding (RFC 768). */

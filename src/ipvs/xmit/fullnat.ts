@@ -5,16 +5,15 @@
  *   client:cport -> VIP:vport   becomes   LIP:lport -> RS:dport   and back.
  */
 import { DIR_IN, DIR_OUT } from '../../core/layout.js';
-import { PROTO_BY_NUMBER } from '../proto/index.js';
 import { TABLE_IN } from '../proto/table.js';
-import { deliver, nextHop } from './nexthop.js';
-import { rewrite, setRewrite } from './rewrite.js';
+import { sendRewritten, setRewrite } from './rewrite.js';
 import type { Xmit } from './xmit.js';
 
 export const fullnat: Xmit = {
   name: 'fullnat',
   fwd: 5,
   local: true,
+  opens: DIR_IN,
   tableIn: TABLE_IN,
 
   setup(r, c, proto, caddr, cport, vaddr, vport, laddr, lport, daddr, dport) {
@@ -26,13 +25,5 @@ export const fullnat: Xmit = {
     setRewrite(r, outward, vaddr, vport, caddr, cport);
   },
 
-  send(x, p, c, d) {
-    const r = x.records;
-    const dir = r.dir(c, d);
-    const adj = nextHop(x, p, dir);
-    if (adj === 0) return;
-    const { packets } = x;
-    rewrite(r, dir, PROTO_BY_NUMBER[r.proto(c)]!, packets.bytes, packets.l3(p), packets.l4(p), x.xmitTtl);
-    deliver(x, p, dir, adj);
-  },
+  send: sendRewritten,
 };

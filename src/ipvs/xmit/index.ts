@@ -1,9 +1,10 @@
 /** Registry of forwarding modes. */
 import { DpvsError } from '../../core/errors.js';
 import { fullnat } from './fullnat.js';
+import { snat } from './snat.js';
 import type { Xmit } from './xmit.js';
 
-export const XMITS: readonly Xmit[] = [fullnat];
+export const XMITS: readonly Xmit[] = [fullnat, snat];
 
 /** By the number in connection records (the original's, 0 to 7). */
 export const XMIT_BY_FWD: readonly (Xmit | undefined)[] = Array.from({ length: 8 }, (_, n) =>

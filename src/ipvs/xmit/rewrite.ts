@@ -8,7 +8,10 @@ import { FLOW_ACTION } from '../../core/layout.js';
 import { addDelta, applyDelta, applyDeltaUdp, delta16, delta32 } from '../../wire/checksum.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import { D, type Records } from '../conn/records.js';
+import { PROTO_BY_NUMBER } from '../proto/index.js';
 import type { Proto } from '../proto/table.js';
+import { deliver, nextHop } from './nexthop.js';
+import type { XmitContext } from './xmit.js';
 
 /** Adds TTL - 1 to an IP checksum delta: the word of TTL and protocol falls by 0x100. */
 const TTL_DELTA = 0xfeff;
@@ -30,8 +33,8 @@ export function setRewrite(
   const ip = addDelta(delta32(b.u32(dir + D.saddr), saddr), delta32(b.u32(dir + D.daddr), daddr));
   const ports = addDelta(delta16(b.u16(dir + D.sport), sport), delta16(b.u16(dir + D.dport), dport));
   r.u16[(dir + D.ipDelta) >>> 1] = ip;
-  // The addresses are part of the pseudo header of TCP and UDP.
-  r.u16[(dir + D.l4Delta) >>> 1] = addDelta(ip, ports);
+  const { pseudoHeader } = PROTO_BY_NUMBER[b.u8(dir + D.proto)]!;
+  r.u16[(dir + D.l4Delta) >>> 1] = pseudoHeader ? addDelta(ip, ports) : ports;
   r.u16[(dir + D.actions) >>> 1] = FLOW_ACTION.REWRITE_SRC | FLOW_ACTION.REWRITE_DST;
 }
 
@@ -54,9 +57,28 @@ export function rewrite(
   ipv4.setSrc(b, l3, f.u32(dir + D.newSaddr));
   ipv4.setDst(b, l3, f.u32(dir + D.newDaddr));
   ipv4.setChecksum(b, l3, applyDelta(ipv4.checksum(b, l3), ip));
-  b.setU16(l4, f.u16(dir + D.newSport));
-  b.setU16(l4 + 2, f.u16(dir + D.newDport));
+  setPorts(proto, b, l4, f.u16(dir + D.newSport), f.u16(dir + D.newDport));
   const at = l4 + proto.checksumOff;
   const delta = r.u16[(dir + D.l4Delta) >>> 1]!;
   b.setU16(at, proto.optionalChecksum ? applyDeltaUdp(b.u16(at), delta) : applyDelta(b.u16(at), delta));
+}
+
+/** Writes the ports of a transport header; its checksum is the caller's business. */
+export function setPorts(proto: Proto, b: Bytes, l4: number, sport: number, dport: number): void {
+  if (proto.setPorts !== undefined) {
+    proto.setPorts(b, l4, sport, dport);
+    return;
+  }
+  b.setU16(l4, sport);
+  b.setU16(l4 + 2, dport);
+}
+
+/** `Xmit.send` of the modes that do nothing but rewrite. */
+export function sendRewritten(x: XmitContext, p: number, c: number, d: number): void {
+  const { packets, records: r } = x;
+  const dir = r.dir(c, d);
+  const adj = nextHop(x, p, dir);
+  if (adj === 0) return;
+  rewrite(r, dir, PROTO_BY_NUMBER[r.proto(c)]!, packets.bytes, packets.l3(p), packets.l4(p), x.xmitTtl);
+  deliver(x, p, dir, adj);
 }

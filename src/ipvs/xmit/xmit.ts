@@ -1,4 +1,5 @@
 /** What a forwarding mode is. A new one is a file in this folder and a line in `index.ts`. */
+import type { DIR_IN, DIR_OUT } from '../../core/layout.js';
 import type { Packets } from '../../core/packet.js';
 import type { Inet } from '../../inet/api.js';
 import type { Records } from '../conn/records.js';
@@ -17,13 +18,16 @@ export interface Xmit {
   readonly name: 'nat' | 'tunnel' | 'dr' | 'fullnat' | 'snat';
   /** Number in connection records, the original's. */
   readonly fwd: number;
-  /** Connections leave from a local address and port of the service. */
+  /** Connections leave from a local address and port of the service (SNAT: of the real server). */
   readonly local: boolean;
+  /** Direction of the packet that opens a connection. What comes to a local address and port goes the other way. */
+  readonly opens: typeof DIR_IN | typeof DIR_OUT;
   /** State table of packets from the client: TABLE_IN, or TABLE_IN_ONLY where answers go another way. */
   readonly tableIn: number;
   /**
    * Writes the match and the rewrite of both directions of a new connection. A mode that isn't `local` gets the client
-   * as local address. Addresses are IPv4 in host order.
+   * as local address; with SNAT, who opens the connection is the client and its peer both the virtual and the real
+   * server. Addresses are IPv4 in host order.
    */
   setup(
     r: Records,

@@ -112,7 +112,13 @@ describe('wrong lines: nothing is sent', () => {
     [`-A ${T} --persistent=300`, 2, "'--persistent' is not supported yet"],
     [`-A ${T} -j enable`, 2, "'--synproxy' is not supported yet"],
     ['-A -f 1', 2, "'--fwmark-service' is not supported yet"],
-    ['-A -H proto=tcp', 2, "'--match' is not supported yet"],
+    [
+      '-A -H proto=tcp',
+      2,
+      "illegal match specified: proto=tcp: character 10: one of 'src-range=', 'dst-range=' and 'af=' is missing\n" +
+        '  proto=tcp|udp|icmp,src-range=IP[-IP][:PORT[-PORT]],dst-range=…,iif=DEV,oif=DEV',
+    ],
+    ['-A -q 10.0.0.1:8', 2, 'illegal virtual server address specified: 10.0.0.1:8'],
     ['-A -1 ::1', 2, "'--icmpv6-service' is not supported yet"],
     ['-U -k 10.0.0.1', 2, "'--add-blklst' is not supported yet"],
     ['-O -2 10.0.0.1', 2, "'--add-whtlst' is not supported yet"],
@@ -452,5 +458,76 @@ describe('save and restore', () => {
     const outcome = await run(main, ['-R'], { stdin: `-C\n-A ${T}\n-D ${T}\n`, answers });
     expect(outcome).toMatchObject({ code: 253, err: 'line 2: Service already exists\n  it is there\n' });
     expect(outcome.calls.map((c) => c.method)).toEqual(['svc.flush', 'svc.add']);
+  });
+});
+
+describe('services by match and ICMP services', () => {
+  const range = (from: string, to: string, fromPort = 0, toPort = 65535) => ({ from, to, fromPort, toPort });
+  const inside = { src: range('192.168.100.0', '192.168.100.254'), oif: 'dpdk1' };
+  const counted = services[1]!;
+  const icmpSvc = { proto: 'icmp', addr: '10.0.0.100', port: 0 } as const;
+  const entries: SvcEntry[] = [
+    { ...counted, svc: { proto: 'tcp', addr: '0.0.0.0', port: 0, match: inside }, dests: [] },
+    {
+      ...counted,
+      svc: {
+        proto: 'icmp',
+        addr: '0.0.0.0',
+        port: 0,
+        match: { dst: range('1.0.0.0', '2.0.0.0'), iif: 'dpdk0' },
+      },
+      dests: [dest('5.5.5.5', { port: 0, fwd: 'snat' })],
+    },
+    { ...counted, svc: icmpSvc, dests: [] },
+  ];
+  const MATCH = 'proto=tcp,src-range=192.168.100.0-192.168.100.254,oif=dpdk1';
+
+  it('are named by -H and -q', async () => {
+    const svcH = { proto: 'tcp', addr: '0.0.0.0', port: 0, match: inside };
+    expect((await ipvsadm(`-A -s rr -H ${MATCH}`)).calls).toEqual([
+      { method: 'svc.add', params: { svc: svcH, scheduler: 'rr' } },
+    ]);
+    expect((await ipvsadm(`-a -H ${MATCH} -r 5.5.5.5:0 -J -w 100`)).calls).toEqual([
+      {
+        method: 'dest.add',
+        params: { svc: svcH, dest: { addr: '5.5.5.5', port: 0 }, fwd: 'snat', weight: 100 },
+      },
+    ]);
+    expect((await ipvsadm('-A -q 10.0.0.100 -s rr')).calls[0]!.params).toEqual({
+      svc: icmpSvc,
+      scheduler: 'rr',
+    });
+    expect((await ipvsadm('-a -q 10.0.0.100 -r 1.2.3.4 -m')).calls[0]!.params).toMatchObject({
+      dest: { addr: '1.2.3.4', port: 0 },
+    });
+  });
+
+  it('are listed last, in their own order', async () => {
+    const { out } = await ipvsadm('-ln', { ...listing, 'svc.list': entries });
+    expect(out.split('\n').slice(3, -1)).toEqual([
+      'ICMP 10.0.0.100:0 rr',
+      'MATCH tcp,from=192.168.100.0-192.168.100.254:0-0,oif=dpdk1 rr',
+      'MATCH icmp,to=1.0.0.0-2.0.0.0:0-0,iif=dpdk0 rr',
+      '  -> 5.5.5.5:0                    SNAT    1      0          0         ',
+    ]);
+    const names = (await ipvsadm('-G', { 'laddr.list': [{ svc: entries[0]!.svc, laddrs: [] }] })).out;
+    expect(names).toContain('MATCH tcp,from=192.168.100.0-192.168.100.254:0-0,oif=dpdk1 0');
+  });
+
+  it('are saved as lines that restore them', async () => {
+    const { out } = await ipvsadm('-S', { 'svc.list': entries, 'laddr.list': [] });
+    expect(out).toBe(
+      '-A -q 10.0.0.100 -s rr\n' +
+        `-A -H ${MATCH} -s rr\n` +
+        '-A -H proto=icmp,dst-range=1.0.0.0-2.0.0.0,iif=dpdk0 -s rr\n' +
+        '-a -H proto=icmp,dst-range=1.0.0.0-2.0.0.0,iif=dpdk0 -r 5.5.5.5:0 -J -w 1\n',
+    );
+    const { code, calls } = await run(main, ['-R'], { stdin: out });
+    expect(code).toBe(0);
+    expect(calls.slice(0, 3).map((c) => (c.params as { svc: unknown }).svc)).toEqual([
+      icmpSvc,
+      entries[0]!.svc,
+      entries[1]!.svc,
+    ]);
   });
 });

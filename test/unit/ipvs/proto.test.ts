@@ -122,12 +122,19 @@ describe('UDP states', () => {
     expect(step(udp, 2, 0, UDP.NONE)).toBe(UDP.ONEWAY);
   });
 
+  it('go the same way in opposite roles when opened from inside', () => {
+    expect(step(udp, 1, 0, UDP.NONE)).toBe(UDP.ONEWAY_OUT);
+    expect(step(udp, 1, 0, UDP.ONEWAY_OUT)).toBe(UDP.ONEWAY_OUT);
+    expect(step(udp, 0, 0, UDP.ONEWAY_OUT)).toBe(UDP.NORMAL);
+  });
+
   it('have the names and default timeouts of the original, none of them active', () => {
     expect(udp.states.map((s) => `${s.name} ${s.timeout}`)).toEqual([
       'UDP_NONE 2',
       'UDP_ONEWAY 300',
       'UDP_NORM 300',
       'UDP_LAST 2',
+      'UDP_ONEWAY 300',
     ]);
     expect(udp.states.some((s) => s.active)).toBe(false);
   });

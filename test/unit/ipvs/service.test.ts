@@ -1,5 +1,14 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ServiceCommand, type ServiceOps, Services } from '../../../src/ipvs/service.js';
+import { DpvsError } from '../../../src/core/errors.js';
+import type { MatchSpec } from '../../../src/core/match.js';
+import {
+  keyOf,
+  type ServiceCommand,
+  type ServiceOps,
+  Services,
+  type SvcKeyParams,
+} from '../../../src/ipvs/service.js';
 import { parseIpv4 } from '../../../src/wire/ipv4.js';
 
 const svc = { proto: 'tcp', addr: '10.1.1.1', port: 80 } as const;
@@ -251,5 +260,175 @@ describe('a snapshot', () => {
     copy.listen({ destAdded: (d, use) => void uses.push(`${d.slot} ${use}`) });
     replay(history().snapshot(), copy);
     expect(uses).toEqual(['1 replayed', '3 replayed', '4 replayed']);
+  });
+});
+
+describe('services by match', () => {
+  const range = (from: string, to: string, fromPort = 0, toPort = 65535) => ({ from, to, fromPort, toPort });
+  const inside = { src: range('192.168.0.0', '192.168.0.255') };
+  const key = (match: MatchSpec, proto: 'tcp' | 'udp' | 'icmp' = 'tcp') => ({
+    proto,
+    addr: '0.0.0.0',
+    port: 0,
+    match,
+  });
+  const devices: Record<string, number> = { dpdk0: 1, dpdk1: 2 };
+  const model = (): Services =>
+    new Services(0, undefined, (dev) => {
+      if (devices[dev] === undefined) throw new DpvsError('NODEV', `no device ${dev}`);
+      return devices[dev];
+    });
+  const wan = { addr: '5.5.5.5', port: 0 };
+  const addWan = (s: Services, svc: ReturnType<typeof key>, fwd = 'snat', dest = wan): void =>
+    s.apply('dest.add', { svc, dest, fwd, weight: 1, maxConn: 0, minConn: 0 });
+  const at = (a: string) => parseIpv4(a);
+  const find = (s: Services, proto = 6, iif = 1, oif = 2) =>
+    s.findMatch(proto, at('192.168.0.7'), 1000, at('8.8.8.8'), 53, iif, oif);
+
+  it('are found in the order in which they were added', () => {
+    const s = model();
+    expect(s.hasMatches).toBe(false);
+    addSvc(s, key({ ...inside, oif: 'dpdk0' }));
+    addSvc(s, key(inside));
+    addSvc(s, key({ ...inside, oif: 'dpdk1' }));
+    expect(s.hasMatches).toBe(true);
+    expect(find(s)?.name).toBe('match proto=tcp,src-range=192.168.0.0-192.168.0.255');
+    expect(find(s, 6, 1, 1)?.match?.oif).toBe(1);
+    expect(find(s, 17)).toBeUndefined();
+    s.apply('svc.del', { svc: key(inside) });
+    expect(find(s)?.match?.oif).toBe(2);
+    // The address of none is a VIP, and no service is found by it.
+    expect(s.isVip(0)).toBe(false);
+    expect(s.find(6, 0, 0)).toBeUndefined();
+  });
+
+  it('cover what a naive model says', () => {
+    const octet = fc.integer({ min: 0, max: 3 });
+    const two = <T>(v: fc.Arbitrary<T>) => fc.tuple(v, v);
+    const ordered = ([a, b]: [number, number]): [number, number] => (a < b ? [a, b] : [b, a]);
+    const ranges = fc.option(fc.record({ addrs: two(octet).map(ordered), ports: two(octet).map(ordered) }), {
+      nil: undefined,
+    });
+    const device = fc.constantFrom(undefined, 'dpdk0', 'dpdk1');
+    const rule = fc.record({
+      proto: fc.constantFrom('tcp' as const, 'udp' as const),
+      src: ranges,
+      dst: ranges,
+      iif: device,
+      oif: device,
+    });
+    const packet = fc.record({
+      proto: fc.constantFrom('tcp', 'udp'),
+      src: fc.tuple(octet, octet),
+      dst: fc.tuple(octet, octet),
+      iif: fc.constantFrom('dpdk0', 'dpdk1'),
+      oif: fc.constantFrom('dpdk0', 'dpdk1'),
+    });
+    fc.assert(
+      fc.property(fc.array(rule, { maxLength: 6 }), packet, (rules, p) => {
+        const s = model();
+        const added: (typeof rules)[number][] = [];
+        for (const r of rules) {
+          const spec = (x: typeof r.src) =>
+            x && range(`10.0.0.${x.addrs[0]}`, `10.0.0.${x.addrs[1]}`, x.ports[0], x.ports[1]);
+          const svc = key({ src: spec(r.src), dst: spec(r.dst), iif: r.iif, oif: r.oif }, r.proto);
+          try {
+            addSvc(s, svc);
+            added.push(r);
+          } catch (e) {
+            expect(e).toMatchObject({ code: 'EXIST' });
+          }
+        }
+        const inRange = (x: (typeof rules)[number]['src'], [addr, port]: [number, number]): boolean =>
+          x === undefined ||
+          (x.addrs[0] <= addr && addr <= x.addrs[1] && x.ports[0] <= port && port <= x.ports[1]);
+        const wanted = added.findIndex(
+          (r) =>
+            r.proto === p.proto &&
+            inRange(r.src, p.src) &&
+            inRange(r.dst, p.dst) &&
+            (r.iif ?? p.iif) === p.iif &&
+            (r.oif ?? p.oif) === p.oif,
+        );
+        const got = s.findMatch(
+          p.proto === 'tcp' ? 6 : 17,
+          at('10.0.0.0') + p.src[0],
+          p.src[1],
+          at('10.0.0.0') + p.dst[0],
+          p.dst[1],
+          devices[p.iif]!,
+          devices[p.oif]!,
+        );
+        expect(got === undefined ? -1 : s.list().indexOf(got)).toBe(wanted);
+      }),
+    );
+  });
+
+  it('keep their order in a snapshot, behind the others', () => {
+    const s = model();
+    addSvc(s, key(inside));
+    addWan(s, key(inside));
+    addSvc(s);
+    addSvc(s, key(inside, 'icmp'));
+    const copy = replay(s.snapshot(), model());
+    expect(copy.snapshot()).toEqual(s.snapshot());
+    expect(copy.list().map((x) => x.name)).toEqual([
+      'tcp 10.1.1.1:80',
+      'match proto=tcp,src-range=192.168.0.0-192.168.0.255',
+      'match proto=icmp,src-range=192.168.0.0-192.168.0.255',
+    ]);
+    expect(keyOf(copy.list()[1]!)).toEqual(key(inside));
+  });
+
+  it.each<[string, SvcKeyParams, string]>([
+    ['is there', key(inside), 'EXIST'],
+    ['has an address too', { ...key({}), addr: '1.2.3.4' }, 'INVAL'],
+    ['has a port too', { ...key({}), port: 80 }, 'INVAL'],
+    ['has a range the wrong way round', key({ src: range('2.0.0.0', '1.0.0.0') }), 'INVAL'],
+    ['has ports the wrong way round', key({ dst: range('1.0.0.0', '2.0.0.0', 9, 8) }), 'INVAL'],
+    ['has ports for ICMP', key({ dst: range('1.0.0.0', '2.0.0.0', 8, 8) }, 'icmp'), 'INVAL'],
+    ['names an unknown device', key({ oif: 'dpdk7' }), 'NODEV'],
+  ])('is refused when it %s', (_what, svc, code) => {
+    const s = model();
+    addSvc(s, key(inside));
+    const before = s.snapshot();
+    expect(() => addSvc(s, svc)).toThrow(failsWith(code));
+    expect(s.snapshot()).toEqual(before);
+  });
+
+  it('are no more than 1024', () => {
+    const s = model();
+    for (let i = 0; i < 1024; i++) addSvc(s, key({ src: range('1.0.0.0', `1.0.${i >>> 8}.${i & 255}`) }));
+    expect(() => addSvc(s, key(inside))).toThrow(failsWith('RESOURCE'));
+    addSvc(s);
+  });
+
+  it('alone have SNAT, always with port 0', () => {
+    const s = model();
+    addSvc(s);
+    addSvc(s, key(inside));
+    expect(() => addDest(s, 2, { fwd: 'snat', dest: dest(2, 0) })).toThrow(failsWith('NOTSUPP', '-H MATCH'));
+    expect(() => addWan(s, key(inside), 'snat', { addr: '5.5.5.5', port: 80 })).toThrow(failsWith('INVAL'));
+    addWan(s, key(inside), 'fullnat', { addr: '5.5.5.6', port: 80 });
+    expect(() =>
+      s.apply('dest.edit', { svc: key(inside), dest: { addr: '5.5.5.6', port: 80 }, fwd: 'snat' }),
+    ).toThrow(failsWith('INVAL'));
+    addWan(s, key(inside));
+    addWan(s, key(inside), 'fullnat', { addr: '5.5.5.7', port: 0 });
+  });
+});
+
+describe('ICMP services', () => {
+  const icmp = { proto: 'icmp', addr: '10.1.1.1', port: 0 } as const;
+
+  it('have no port, nor have their real servers', () => {
+    const s = new Services();
+    addSvc(s, icmp);
+    expect(s.find(1, vip, 0)?.name).toBe('icmp 10.1.1.1:0');
+    expect(s.isVip(vip)).toBe(true);
+    expect(() => addSvc(s, { ...icmp, port: 8 })).toThrow(failsWith('INVAL'));
+    expect(() => addDest(s, 2, { svc: icmp })).toThrow(failsWith('INVAL'));
+    addDest(s, 2, { svc: icmp, dest: dest(2, 0) });
+    expect(replay(s.snapshot()).snapshot()).toEqual(s.snapshot());
   });
 });
