@@ -23,6 +23,7 @@
         "src/system.cc",
         "src/threads.cc",
         "src/transmit.cc",
+        "src/zeroed.cc",
       ],
       "include_dirs": [
         "<!@(node -p \"require('node-addon-api').include\")",

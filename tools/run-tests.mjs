@@ -35,6 +35,14 @@ const LAYERS = [
     optional: 'test/packet/vitest.config.ts',
   },
   {
+    name: 'sanitize',
+    what: 'native and packet under ASan and UBSan, with fewer random packets than npm run sanitize',
+    command: ['tools/sanitize'],
+    env: { DPVS_DIFF_PACKETS: '150000' },
+    limit: 420,
+    root: true,
+  },
+  {
     name: 'e2e',
     what: 'real daemons, clients and servers in network namespaces',
     command: vitest('test/e2e/vitest.config.ts'),
@@ -76,7 +84,8 @@ let interrupt;
 function run(layer, extra) {
   return new Promise((resolve) => {
     const [file, ...args] = [...layer.command, ...extra];
-    const child = spawn(join(ROOT, file), args, { cwd: ROOT, stdio: 'inherit', detached: true });
+    const env = { ...process.env, ...layer.env };
+    const child = spawn(join(ROOT, file), args, { cwd: ROOT, env, stdio: 'inherit', detached: true });
     let hung = false;
     const end = (signal) => {
       try {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "errors.h"
+#include "zeroed.h"
 
 namespace dpvs {
 
@@ -93,6 +94,10 @@ Napi::Value shared_over(Napi::Env env, void* p, size_t bytes) {
 
 Napi::Value shared_over_mapping(Napi::Env env, void* p, size_t bytes) {
   return shared(env, p, bytes, [](void* data, size_t length, void*) { munmap(data, length); });
+}
+
+Napi::Value shared_over_zeroed(Napi::Env env, void* p, size_t bytes) {
+  return shared(env, p, bytes, [](void* data, size_t length, void*) { unmap_zeroed(data, length); });
 }
 
 }  // namespace dpvs

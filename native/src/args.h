@@ -29,5 +29,7 @@ std::shared_ptr<v8::BackingStore> to_shared(Napi::Value v, const char* name, siz
 Napi::Value shared_over(Napi::Env env, void* p, size_t bytes);
 /** A SharedArrayBuffer over a mapping that is unmapped when nobody refers to it any more. */
 Napi::Value shared_over_mapping(Napi::Env env, void* p, size_t bytes);
+/** The same over what map_zeroed() gave. */
+Napi::Value shared_over_zeroed(Napi::Env env, void* p, size_t bytes);
 
 }  // namespace dpvs

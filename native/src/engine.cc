@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "fence.h"
 #include "transmit.h"
 
 namespace dpvs {
@@ -179,6 +180,7 @@ void rewrite(const Dir4& d, const Adjacency& a, char* frame, bool count_hop) {
 
 /** Ethernet padding goes, what the minimum frame size asks for is zeros. @returns false when there is no room */
 bool set_length(rte_mbuf* m, char* frame, uint32_t len) {
+  unfence(m);
   if (unlikely(len < MIN_FRAME)) {
     if (m->data_off + MIN_FRAME > m->buf_len) return false;
     memset(frame + len, 0, MIN_FRAME - len);

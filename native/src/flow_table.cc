@@ -1,9 +1,10 @@
 #include "flow_table.h"
 
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include <initializer_list>
+
+#include "zeroed.h"
 
 namespace dpvs {
 
@@ -20,12 +21,11 @@ bool FlowTable::open(Conn4* conns, uint32_t capacity) {
   const uint64_t wanted = (static_cast<uint64_t>(capacity) * SLOTS_PER_CONN_X100 / 100 + SLOTS - 1) / SLOTS;
   const uint64_t n = wanted < MIN_BUCKETS ? MIN_BUCKETS : wanted;
   const size_t bytes = n * sizeof(Bucket);
-  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (p == MAP_FAILED) return false;
-  madvise(p, bytes, MADV_HUGEPAGE);
+  void* p = map_zeroed(bytes);
+  if (p == nullptr) return false;
   // The hash must not be predictable from outside: a crafted set of tuples would fill one bucket.
   if (getrandom(seed_, sizeof(seed_), 0) != static_cast<ssize_t>(sizeof(seed_))) {
-    munmap(p, bytes);
+    unmap_zeroed(p, bytes);
     return false;
   }
   seed_[3] |= 1;
@@ -39,7 +39,7 @@ bool FlowTable::open(Conn4* conns, uint32_t capacity) {
 }
 
 void FlowTable::close() {
-  if (buckets_ != nullptr) munmap(buckets_, mapped_);
+  if (buckets_ != nullptr) unmap_zeroed(buckets_, mapped_);
   buckets_ = nullptr;
   conns_ = nullptr;
   n_buckets_ = capacity_ = 0;

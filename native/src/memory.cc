@@ -16,6 +16,7 @@
 #include "calls.h"
 #include "layout.h"
 #include "state.h"
+#include "zeroed.h"
 
 namespace dpvs {
 
@@ -29,7 +30,6 @@ namespace {
 // Packet offsets have to stay small integers in V8.
 constexpr size_t MAX_ARENA = 2ull << 30;
 constexpr size_t MAX_MAPPING = 64ull << 30;
-constexpr size_t HUGE_PAGE = 2 << 20;
 
 constexpr size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -186,24 +186,11 @@ Napi::Value map_file(const Napi::CallbackInfo& info) {
 
 Napi::Value map_anonymous(const Napi::CallbackInfo& info) {
   const auto bytes = static_cast<size_t>(to_int(info[0], "bytes", 1, MAX_MAPPING));
-  // Huge pages need an aligned start: take more, give the rest back.
-  const size_t slack = bytes >= HUGE_PAGE ? HUGE_PAGE : 0;
-  const size_t whole = round_up(bytes, 4096) + slack;
-  void* raw = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (raw == MAP_FAILED) {
+  void* start = map_zeroed(bytes);
+  if (start == nullptr) {
     fail(errno == ENOMEM ? code::NO_MEMORY : code::SYSCALL, "mmap of %zu bytes: %s", bytes, strerror(errno));
   }
-  char* start = static_cast<char*>(raw);
-  if (slack != 0) {
-    char* const aligned = RTE_PTR_ALIGN_CEIL(start, HUGE_PAGE);
-    if (aligned > start) munmap(start, aligned - start);
-    char* const end = start + whole;
-    char* const keep = aligned + (whole - slack);
-    if (end > keep) munmap(keep, end - keep);
-    start = aligned;
-    madvise(start, bytes, MADV_HUGEPAGE);
-  }
-  return shared_over_mapping(info.Env(), start, bytes);
+  return shared_over_zeroed(info.Env(), start, bytes);
 }
 
 const Call CALLS[] = {

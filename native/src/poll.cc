@@ -7,6 +7,7 @@
 
 #include "burst.h"
 #include "engine.h"
+#include "fence.h"
 #include "ports.h"
 #include "transmit.h"
 
@@ -96,7 +97,9 @@ void work(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, int port, Rece
     m->ol_flags &= ~RTE_MBUF_F_TX_OFFLOAD_MASK;
   }
   r.packets += n;
+  for (uint16_t i = 0; i < n; i++) fence(pkts[i]);
   const uint16_t left = forward_flows(lc, pkts, n, hints);
+  for (uint16_t i = 0; i < left; i++) unfence(pkts[i]);
   if (left != 0) deliver(lc, pkts, hints, left, flags, r);
 }
 

@@ -51,6 +51,7 @@ export class Side {
   readonly ipvs: Ipvs;
   readonly conns: SharedArrayBuffer;
   readonly adjacencies: SharedArrayBuffer;
+  readonly block: SharedArrayBuffer;
   readonly stats: SharedArrayBuffer;
   /** Changes of state that the native loop has told of. */
   events = 0;
@@ -63,6 +64,7 @@ export class Side {
     this.adjacencies = native.mapAnonymous(ADJ_CAP * ADJ.size);
     this.stats = native.mapAnonymous(DEST_AT + DEST_CAP * DEST_STATS.size);
     const block = native.mapAnonymous(LCORE_BLOCK.size);
+    this.block = block;
     native.lcoreCreate({
       id: o.id,
       block,
