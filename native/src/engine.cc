@@ -201,6 +201,8 @@ inline __attribute__((always_inline)) bool forward(Lcore& lc, rte_mbuf* m, const
   Dir4& d = out ? c.out : c.in;
   if (unlikely(is_behind(lc, conn))) return false;
   if (unlikely((d.actions & REWRITE) == 0 || (d.actions & ~REWRITE) != 0)) return false;
+  DestStats& dest = rules.dests[c.dest % DEST_CAP];
+  if (unlikely((dest.flags[0] & DEST_F_EXCEPTION) != 0)) return false;
   Adjacency& a = lc.adjacencies[d.adj % ADJ_CAP];
   if (unlikely(d.adjGen != lc.block->generation || (a.flags & ADJ_F_READY) == 0 || a.vlanTci != 0)) return false;
   if (unlikely(h.total > d.mtu || a.port >= RTE_MAX_ETHPORTS)) return false;
@@ -221,7 +223,6 @@ inline __attribute__((always_inline)) bool forward(Lcore& lc, rte_mbuf* m, const
   if (unlikely(!set_length(m, frame, ETH_HEADER + h.total))) return false;
 
   // From here on it is ours.
-  DestStats& dest = rules.dests[c.dest % DEST_CAP];
   c.lastSeenMs = now;
   if (unlikely(next != state)) enter(lc, conn, c, dest, proto, next);
   if (out && tcp && proto.observe) observe_tcp(c, l4, h.total - IP_HEADER);

@@ -67,6 +67,12 @@ const svcOptions = {
     .max(31535999)
     .describe('seconds for established connections, 0 = by state')
     .default(0),
+  expireQuiescent: z
+    .boolean()
+    .describe(
+      'connections of a real server that is removed, inhibited or at weight 0 end at their next packet',
+    )
+    .default(false),
 };
 export type SvcOptions = z.output<z.ZodObject<typeof svcOptions>>;
 
@@ -78,7 +84,13 @@ const fwd = z.enum(['nat', 'tunnel', 'dr', 'fullnat', 'snat']).describe('forward
 const destOptions = {
   weight: u16.describe('0 = no new connections').default(1),
   maxConn: u32.describe('upper connection threshold, 0 = none').default(0),
-  minConn: u32.describe('lower connection threshold').default(0),
+  minConn: u32
+    .describe('a full real server gets no more connections until it has fewer than these, 0 = than maxConn')
+    .default(0),
+  inhibited: z
+    .boolean()
+    .describe('taken for dead by a health check: no new connections, the weight is kept')
+    .default(false),
 };
 export type DestOptions = z.output<z.ZodObject<typeof destOptions>>;
 
@@ -187,7 +199,10 @@ export type CommandParams<N extends CommandName> = z.output<(typeof COMMANDS)[N]
 /** Parameters as a client may send them. */
 export type CommandInput<N extends CommandName> = z.input<(typeof COMMANDS)[N]>;
 /** A validated command as it is replicated: `{ op, ...params }`. */
-export type Command = { [N in CommandName]: { op: N } & CommandParams<N> }[CommandName];
+export type Command = { [N in CommandName]: { op: N } & Replicated<CommandParams<N>> }[CommandName];
+/** Options of services and real servers may be left out: replicas know the defaults. */
+type Replicated<P> = Omit<P, keyof SvcOptions | keyof DestOptions> &
+  Partial<Pick<P, keyof P & (keyof SvcOptions | keyof DestOptions)>>;
 
 /** Queries by name: their parameters. Results are typed in `results.ts`. */
 export const QUERIES = {

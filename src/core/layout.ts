@@ -350,10 +350,19 @@ export const LCORE_STATS = struct(
   64,
 );
 
+/** DEST_STATS.flags: its connections end at their next packet. */
+export const DEST_F_QUIESCENT = 1;
+/** DEST_STATS.flags: its packets are not for the native loop. */
+export const DEST_F_SLOW = 2;
+/** DEST_STATS.flags: its connections here are counted in the limit that all lcores share. */
+export const DEST_F_LIMITED = 4;
+/** Either of the two that send a packet to TypeScript. */
+export const DEST_F_EXCEPTION = DEST_F_QUIESCENT | DEST_F_SLOW;
+
 /** Counters of one destination on one lcore: one cache line. */
 export const DEST_STATS = struct(
   'DestStats',
-  'Counters and gauges of a destination on one lcore.',
+  'Counters, gauges and flags of a destination on one lcore.',
   {
     conns: 'f64',
     inPackets: 'f64',
@@ -362,7 +371,8 @@ export const DEST_STATS = struct(
     outBytes: 'f64',
     active: 'f64',
     inactive: 'f64',
-    persist: 'f64',
+    /** DEST_F bits; the second word is spare. */
+    flags: ['u32', 2],
   },
   64,
 );
@@ -394,6 +404,7 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   CONN_F_INACTIVE,
   DROP_CAP,
   DEST_CAP,
+  DEST_F_EXCEPTION,
   DIR_IN,
   DIR_OUT,
 };

@@ -3,7 +3,7 @@
  * the connection that it belongs to, steps the connection's state and forwards it by the connection's mode.
  */
 import { DROP } from '../core/drops.js';
-import { CONN_F_INACTIVE, DIR_IN, DIR_OUT, LCORE_STATS } from '../core/layout.js';
+import { CONN_F_INACTIVE, DEST_F_QUIESCENT, DIR_IN, DIR_OUT, LCORE_STATS } from '../core/layout.js';
 import type { Packets } from '../core/packet.js';
 import { L2_HOST, NO_PACKET } from '../core/packet.js';
 import { ownerOf, type SaPool } from '../core/sapool.js';
@@ -15,11 +15,13 @@ import { D } from './conn/records.js';
 import { ConnTable } from './conn/table.js';
 import { DestStats } from './dest-stats.js';
 import { receiveIcmp } from './icmp.js';
+import { DestLimits } from './limits.js';
 import { BOUND, FIRST_PORT, LocalAddrs, type LaddrUse } from './laddr.js';
 import { queryPorts } from './proto/icmp.js';
 import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
 import { NO_EVENT, type Proto, STATE_NONE, step, TABLE_OUT } from './proto/table.js';
-import type { Dest, Services, Svc } from './service.js';
+import { type Dest, isQuiescent, type Services, type Svc } from './service.js';
+import { type SharedMemory, sharedMemory } from './shared.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 import type { XmitContext } from './xmit/xmit.js';
 
@@ -44,8 +46,8 @@ export interface IpvsOptions {
   conns: SharedArrayBuffer;
   /** DEST_STATS of this lcore by slot. */
   destStats: Float64Array;
-  /** DEST_STATS of the other data lcores, read for connection limits. */
-  peerDestStats?: readonly Float64Array[];
+  /** What all lcores share; an lcore that is alone makes its own. */
+  shared?: SharedMemory;
   /** 1..lcores. */
   lcore: number;
   lcores: number;
@@ -85,7 +87,8 @@ export class Ipvs {
     this.saPool = o.saPool;
     this.lcore = o.lcore;
     this.lcores = o.lcores;
-    this.stats = new DestStats(o.destStats, o.peerDestStats ?? []);
+    const shared = o.shared ?? sharedMemory();
+    this.stats = new DestStats(o.destStats, new DestLimits(shared.limits));
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
     const config = o.config ?? {};
     this.laddrs = new LocalAddrs(o.saPool, o.services, this.table);
@@ -100,7 +103,10 @@ export class Ipvs {
       destAdded: (dest, use) => {
         if (use === 'new') this.stats.clear(dest.slot);
         else if (use === 'revived') this.stats.zero(dest.slot);
+        this.ruled(dest);
       },
+      destChanged: (dest) => this.ruled(dest),
+      slotFreed: (slot, expire) => this.stats.setFlags(slot, DEST_F_QUIESCENT, expire ? DEST_F_QUIESCENT : 0),
       zero: (dests) => dests.forEach((d) => this.stats.zero(d.slot)),
     });
     o.inet.preRouting.push(this.in);
@@ -131,6 +137,12 @@ export class Ipvs {
     if ((ref & 1) === DIR_IN && this.isReopened(ref >>> 1, proto, l4)) {
       this.expire(ref >>> 1);
       return this.unknown(p, proto, l3, l4, ports);
+    }
+    if ((this.stats.flags(this.table.records.dest(ref >>> 1)) & DEST_F_QUIESCENT) !== 0) {
+      // The client will try again and get another real server.
+      this.expire(ref >>> 1);
+      packets.drop(p, DROP.CONN_DEST_GONE);
+      return STOLEN;
     }
     this.forward(p, ref >>> 1, ref & 1, proto, l3, l4);
     return STOLEN;
@@ -323,13 +335,14 @@ export class Ipvs {
   /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
   private open(p: number, svc: Svc, caddr: number, cport: number, vaddr: number, vport: number): number {
     const { packets, table, stats } = this;
-    const dest = svc.scheduler.pick(svc.schedState, svc.dests, stats, caddr, cport, vaddr, packets.nowMs);
+    const dest = this.choose(svc, caddr, cport, vaddr);
     if (dest === undefined) {
       packets.drop(p, this.isOverloaded(svc) ? DROP.SVC_OVERLOAD : DROP.SVC_NO_DEST);
       return 0;
     }
     const c = table.alloc(packets.nowMs);
     if (c === 0) {
+      stats.cancelled(dest);
       packets.drop(p, DROP.CONN_FULL);
       return 0;
     }
@@ -340,6 +353,7 @@ export class Ipvs {
     const rc = this.laddrs.bind(c, dest, caddr, cport, vaddr, vport);
     if (rc !== BOUND) {
       table.release(c);
+      stats.cancelled(dest);
       packets.drop(p, rc);
       return 0;
     }
@@ -348,8 +362,19 @@ export class Ipvs {
     return c;
   }
 
+  /** The scheduler's choice, with its place taken where there is a limit. */
+  private choose(svc: Svc, caddr: number, cport: number, vaddr: number): Dest | undefined {
+    const { packets, stats } = this;
+    // A choice is in vain when another lcore has just taken the last place: that real server is full then.
+    for (let tries = 0; tries <= svc.dests.length; tries++) {
+      const dest = svc.scheduler.pick(svc.schedState, svc.dests, stats, caddr, cport, vaddr, packets.nowMs);
+      if (dest === undefined || stats.reserve(dest)) return dest;
+    }
+    return undefined;
+  }
+
   private isOverloaded(svc: Svc): boolean {
-    for (let i = 0; i < svc.dests.length; i++) if (svc.dests[i]!.weight > 0) return true;
+    for (let i = 0; i < svc.dests.length; i++) if (!isQuiescent(svc.dests[i]!)) return true;
     return false;
   }
 
@@ -401,8 +426,16 @@ export class Ipvs {
     const r = this.table.records;
     PROTO_BY_NUMBER[r.proto(c)]!.expired?.(this.x, c);
     this.laddrs.release(c);
-    this.stats.closed(r.dest(c), (r.flags(c) & CONN_F_INACTIVE) === 0);
+    const slot = r.dest(c);
+    this.stats.closed(slot, (r.flags(c) & CONN_F_INACTIVE) === 0, this.services.destAt(slot));
     this.table.release(c);
+  }
+
+  /** Writes down for both paths what holds for the packets and connections of a real server. */
+  private ruled(dest: Dest): void {
+    const quiescent = dest.svc.expireQuiescent && isQuiescent(dest);
+    this.stats.setFlags(dest.slot, DEST_F_QUIESCENT, quiescent ? DEST_F_QUIESCENT : 0);
+    this.stats.limit(dest.slot, dest.maxConn);
   }
 
   /** Takes over one record; false when a crash has left it without sense. */

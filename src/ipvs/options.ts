@@ -12,6 +12,7 @@ export const SVC_DEFAULTS: Readonly<SvcOptions> = {
    * now on; at most 24.8 days take effect.
    */
   connTimeout: 0,
+  expireQuiescent: false,
 };
 
 export const DEST_DEFAULTS: Readonly<DestOptions> = {
@@ -19,8 +20,9 @@ export const DEST_DEFAULTS: Readonly<DestOptions> = {
   weight: 1,
   /** Connections over all lcores above which it gets no more, 0 = no limit. */
   maxConn: 0,
-  /** Kept and listed; without effect, as in the original. */
+  /** Once the limit is reached it gets no more until it has fewer than these, 0 = fewer than the limit. */
   minConn: 0,
+  inhibited: false,
 };
 
 /** `from`'s values of the options in `defaults`, and `otherwise`'s where it has none. */

@@ -37,6 +37,9 @@ export interface Laddr {
   readonly dev: string;
 }
 
+/** True when a real server gets no new connections. */
+export const isQuiescent = (d: Dest): boolean => d.removed || d.inhibited || d.weight === 0;
+
 export interface Svc extends SvcOptions {
   /** IP protocol number. */
   readonly proto: number;
@@ -103,7 +106,11 @@ export type ServiceCommand = { [O in ServiceOp]: { op: O } & ServiceOps[O] }[Ser
 /** What has changed, told after the fact. */
 export interface ServiceListener {
   destAdded?(dest: Dest, use: SlotUse): void;
+  /** Weight, limits, health or a setting of its service. */
+  destChanged?(dest: Dest): void;
   destRemoved?(dest: Dest): void;
+  /** Nobody holds the slot any more; its connections end (`expire`) or go on. Also when a snapshot says so. */
+  slotFreed?(slot: number, expire: boolean): void;
   /** Zero the counters (not the gauges) of these real servers. */
   zero?(dests: readonly Dest[]): void;
 }
@@ -237,7 +244,10 @@ export class Services {
       const dests = p.svc ? this.require(p.svc, 'INVAL').dests : this.list().flatMap((s) => s.dests);
       for (const l of this.listeners) l.zero?.(dests);
     },
-    'svc.slots': (p) => this.slots.restore(p),
+    'svc.slots': (p) => {
+      this.slots.restore(p);
+      for (const [slot, , expire] of p.free) for (const l of this.listeners) l.slotFreed?.(slot, expire);
+    },
     'dest.add': (p) => this.addDest(p),
     'dest.edit': (p) => this.editDest(p),
     'dest.del': (p) => {
@@ -308,11 +318,13 @@ export class Services {
     const same = scheduler === svc.scheduler;
     const schedFlags = schedulerFlags(scheduler, p, same ? svc.schedFlags : []);
     Object.assign(svc, optionsOf(SVC_DEFAULTS, p, svc));
-    if (same && p.schedFlags === undefined) return;
-    svc.scheduler = scheduler;
-    svc.schedFlags = schedFlags;
-    if (!same) svc.schedState = undefined;
-    this.rescheduled(svc);
+    if (!same || p.schedFlags !== undefined) {
+      svc.scheduler = scheduler;
+      svc.schedFlags = schedFlags;
+      if (!same) svc.schedState = undefined;
+      this.rescheduled(svc);
+    }
+    for (const d of svc.dests) this.changed(d);
   }
 
   private removeSvc(svc: Svc): void {
@@ -360,14 +372,22 @@ export class Services {
     requireLimits(options, where);
     Object.assign(dest, options, { xmit });
     this.rescheduled(svc);
+    this.changed(dest);
+  }
+
+  private changed(dest: Dest): void {
+    for (const l of this.listeners) l.destChanged?.(dest);
   }
 
   private removeDest(dest: Dest): void {
     const { svc } = dest;
     svc.dests.splice(svc.dests.indexOf(dest), 1);
     dest.removed = true;
-    this.slots.release(slotKey(svc, dest.addr, dest.port), dest.slot);
-    for (const l of this.listeners) l.destRemoved?.(dest);
+    this.slots.release(slotKey(svc, dest.addr, dest.port), dest.slot, svc.expireQuiescent);
+    for (const l of this.listeners) {
+      l.destRemoved?.(dest);
+      l.slotFreed?.(dest.slot, svc.expireQuiescent);
+    }
   }
 
   private addLaddr(p: ServiceOps['laddr.add']): void {

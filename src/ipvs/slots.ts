@@ -11,10 +11,13 @@
  */
 import { DpvsError } from '../core/errors.js';
 
-/** What a snapshot carries: the next slot never used, and [slot, key] of the free ones, oldest first. */
+/**
+ * What a snapshot carries: the next slot never used, and the free ones, oldest first, with what becomes of the connections of
+ * those that held them.
+ */
 export interface SlotMemory {
   next: number;
-  free: [slot: number, key: string][];
+  free: [slot: number, key: string, expire: boolean][];
 }
 
 /** What the counters of a slot mean to its new holder. */
@@ -23,7 +26,7 @@ export type SlotUse = 'new' | 'revived' | 'replayed';
 export class Slots {
   private next = 1;
   /** Slot by key of the real server that held it; insertion order is the order of release. */
-  private readonly free = new Map<string, number>();
+  private readonly free = new Map<string, { slot: number; expire: boolean }>();
 
   /** @param cap one more than the largest slot */
   constructor(private readonly cap: number) {}
@@ -35,35 +38,35 @@ export class Slots {
    */
   take(key: string, slot?: number): { slot: number; use: SlotUse } {
     if (slot !== undefined) {
-      for (const [k, s] of this.free) if (s === slot) this.free.delete(k);
+      for (const [k, f] of this.free) if (f.slot === slot) this.free.delete(k);
       this.next = Math.max(this.next, slot + 1);
       return { slot, use: 'replayed' };
     }
     const own = this.free.get(key);
     if (own !== undefined) {
       this.free.delete(key);
-      return { slot: own, use: 'revived' };
+      return { slot: own.slot, use: 'revived' };
     }
     if (this.next < this.cap) return { slot: this.next++, use: 'new' };
     for (const [k, oldest] of this.free) {
       this.free.delete(k);
-      return { slot: oldest, use: 'new' };
+      return { slot: oldest.slot, use: 'new' };
     }
     throw new DpvsError('RESOURCE', `all ${this.cap - 1} real server slots are in use`);
   }
 
-  /** Frees the slot of a removed real server. */
-  release(key: string, slot: number): void {
-    this.free.set(key, slot);
+  /** Frees the slot of a removed real server, whose connections are to `expire` or not. */
+  release(key: string, slot: number, expire: boolean): void {
+    this.free.set(key, { slot, expire });
   }
 
   memory(): SlotMemory {
-    return { next: this.next, free: [...this.free].map(([key, slot]) => [slot, key]) };
+    return { next: this.next, free: [...this.free].map(([key, f]) => [f.slot, key, f.expire]) };
   }
 
   /** Takes over what a snapshot carries. */
   restore(m: SlotMemory): void {
     this.next = Math.max(this.next, m.next);
-    for (const [slot, key] of m.free) this.free.set(key, slot);
+    for (const [slot, key, expire] of m.free) this.free.set(key, { slot, expire });
   }
 }

@@ -87,8 +87,6 @@ export class Lcore {
     });
     const saPool = new SaPool({ lcore: id - 1, lcores: task.lcores, poolHashSize: config.poolHashSize });
     keepPools(saPool, this.replica.inet.addresses);
-    const destStats = (offset: number): Float64Array =>
-      new Float64Array(task.stats.buffer, offset, (DEST_STATS.size >>> 3) * DEST_CAP);
     this.ipvs = new Ipvs({
       packets: this.packets,
       netif: this.netif,
@@ -97,8 +95,12 @@ export class Lcore {
       saPool,
       index: flowIndex(native, id),
       conns: task.conns,
-      destStats: destStats(task.stats.destOffset),
-      peerDestStats: task.stats.peerDestOffsets.map(destStats),
+      destStats: new Float64Array(
+        task.stats.buffer,
+        task.stats.destOffset,
+        (DEST_STATS.size >>> 3) * DEST_CAP,
+      ),
+      shared: task.shared,
       lcore: id,
       lcores: task.lcores,
       config,

@@ -1,5 +1,6 @@
 /** What one lcore's worker thread is given to start: plain values and shared memory. */
 import type { Command } from '../control/schema.js';
+import type { SharedMemory } from '../ipvs/shared.js';
 import type { DeviceSpec } from '../netif/device.js';
 
 /** Settings of the stack that every lcore gets, from dpvs.conf. */
@@ -31,8 +32,10 @@ export interface LcoreTask {
   mesh: { buffer: SharedArrayBuffer; members: number };
   pool: { arena: SharedArrayBuffer; bufferOffset: number };
   block: SharedArrayBuffer;
-  /** Statistics segment; where this lcore's counters stand, and its peers' destination counters. */
-  stats: { buffer: SharedArrayBuffer; offset: number; destOffset: number; peerDestOffsets: number[] };
+  /** Statistics segment, and where this lcore's counters stand. */
+  stats: { buffer: SharedArrayBuffer; offset: number; destOffset: number };
+  /** What all lcores share. */
+  shared: SharedMemory;
   conns: SharedArrayBuffer;
   adjacencies: SharedArrayBuffer;
   devices: DeviceSpec[];

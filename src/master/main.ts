@@ -12,6 +12,8 @@ import { DpvsError } from '../core/errors.js';
 import { ADJ, ADJ_CAP, CONN4, LCORE_BLOCK } from '../core/layout.js';
 import { native as loadNative } from '../core/native.js';
 import { segmentLayout, StatsSegment } from '../core/stats.js';
+import { DestLimits } from '../ipvs/limits.js';
+import { sharedMemory } from '../ipvs/shared.js';
 import { Mesh } from '../lcore/mesh.js';
 import { Replica } from '../lcore/replica.js';
 import type { LcoreTask, StackConfig } from '../lcore/task.js';
@@ -163,6 +165,7 @@ async function boot(
   const segment = StatsSegment.create(native.mapFile(statsFile, layout.bytes), { lcores: n });
   undo.push(() => unlinkSync(statsFile));
   const mesh = Mesh.create(n + 1);
+  const shared = sharedMemory((bytes) => native.mapAnonymous(bytes));
   const perLcore = Math.max(1024, Math.ceil((config.ipvs.conn.poolSize + 1) / n));
   const tasks = plan.lcores.map((l): Omit<LcoreTask, 'snapshot' | 'rebuild'> => {
     const block = native.mapAnonymous(LCORE_BLOCK.size);
@@ -193,10 +196,8 @@ async function boot(
         buffer: segment.buffer,
         offset: segment.lcoreOffset(l.id),
         destOffset: segment.destOffset(l.id),
-        peerDestOffsets: plan.lcores
-          .filter((peer) => peer.id !== l.id)
-          .map((peer) => segment.destOffset(peer.id)),
       },
+      shared,
       conns,
       adjacencies,
       devices,
@@ -218,6 +219,7 @@ async function boot(
     lcores,
     ports,
     rates,
+    limits: new DestLimits(shared.limits),
     segment,
     plan,
     tasks,

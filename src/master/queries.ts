@@ -26,6 +26,7 @@ import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS } from '../ipvs/options.js';
 import { SCHEDULERS } from '../ipvs/sched/index.js';
 import { keyOf, type SvcKeyParams, type Svc } from '../ipvs/service.js';
 import type { LaddrUse } from '../ipvs/laddr.js';
+import type { DestLimits } from '../ipvs/limits.js';
 import type { Replica } from '../lcore/replica.js';
 import type { LcoreTask } from '../lcore/task.js';
 import { formatIpv4 } from '../wire/ipv4.js';
@@ -40,6 +41,7 @@ export interface QueriesOptions {
   lcores: Lcores;
   ports: Ports;
   rates: Rates;
+  limits: DestLimits;
   segment: StatsSegment;
   plan: Plan;
   tasks: Omit<LcoreTask, 'snapshot' | 'rebuild'>[];
@@ -258,7 +260,7 @@ export class Queries {
   }
 
   private svcEntry(s: Svc): SvcEntry {
-    const { rates } = this.o;
+    const { rates, limits } = this.o;
     return {
       svc: keyOf(s),
       scheduler: s.scheduler.name,
@@ -277,9 +279,8 @@ export class Queries {
           ...optionsOf(DEST_DEFAULTS, d),
           active,
           inactive,
-          persist: rates.gauge(d.slot, 'persist'),
-          overload: d.maxConn > 0 && active + inactive >= d.maxConn,
-          inhibited: false,
+          persist: 0,
+          overload: d.maxConn > 0 && limits.isFull(d.slot, d.maxConn),
           counters: rates.counters(d.slot),
           rates: rates.rates(d),
         };

@@ -55,7 +55,7 @@ export class Rates {
   }
 
   /** One field of a real server, summed over the lcores. */
-  gauge(slot: number, field: 'active' | 'inactive' | 'persist'): number {
+  gauge(slot: number, field: 'active' | 'inactive'): number {
     return this.sum(slot, at[field]);
   }
 

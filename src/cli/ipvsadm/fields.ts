@@ -87,14 +87,22 @@ function numeric<P, E>(
   };
 }
 
-/** An option without a value: on when it is there. */
-export function flag<P, E>({ key, shown, ...spec }: Common<KeysOf<E, boolean>>): Field<P, E> {
-  return {
+/** An option without a value: on when it is there, off with `--no-NAME` (an edit leaves what is not named). */
+export function flag<P, E>({ key, shown, ...spec }: Common<KeysOf<E, boolean>>): [Field<P, E>, Field<P, E>] {
+  const on: Field<P, E> = {
     ...spec,
     parse: () => ({ [key]: true }) as P,
     save: (e) => (e[key] === true ? `--${spec.name}` : ''),
     show: (e) => (e[key] === true && shown !== undefined ? shown : ''),
   };
+  const off: Field<P, E> = {
+    name: `no-${spec.name}`,
+    group: spec.name,
+    doc: `turn ${spec.name} off`,
+    parse: () => ({ [key]: false }) as P,
+    save: () => '',
+  };
+  return [on, off];
 }
 
 /** Of the original, and not supported yet. */
@@ -133,7 +141,12 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     shown: 'conn-timeout',
   }),
   later({ name: 'proxy-protocol', value: 'VERSION', doc: 'proxy protocol' }),
-  later({ name: 'expire-quiescent', doc: 'end connections of removed servers' }),
+  ...flag<SvcParams, SvcEntry>({
+    name: 'expire-quiescent',
+    key: 'expireQuiescent',
+    doc: 'end connections of real servers that are removed or at weight 0',
+    shown: 'expire-quiescent',
+  }),
   later({ name: 'quic', doc: 'QUIC service' }),
   later({ name: 'dest-check', value: 'CONF', doc: 'passive health check' }),
   later({ name: 'pe', value: 'NAME', doc: 'persistence engine' }),

@@ -84,6 +84,7 @@ export class World {
         svc,
         scheduler: r.pick(['rr', 'wrr']),
         connTimeout: r.chance(40) ? 1 + r.below(20) : 0,
+        expireQuiescent: r.chance(40),
       });
       const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => ({
         addr: `192.168.0.${10 + k}`,
@@ -97,8 +98,7 @@ export class World {
           dest,
           fwd: 'fullnat',
           weight,
-          maxConn: r.chance(20) ? 20 : 0,
-          minConn: 0,
+          ...(r.chance(20) ? { maxConn: 20, minConn: r.below(20) } : { maxConn: 0, minConn: 0 }),
         });
       }
       for (let k = r.below(3); k >= 0; k--)
@@ -127,14 +127,16 @@ export class World {
       case 2:
         return { op: 'link.set', dev: 'dpdk0', addr: r.chance(80) ? macOf(0) : '02:00:00:00:00:99' };
       case 3:
-        return { op: 'dest.edit', svc, dest, weight: r.below(4) };
+        return r.chance(70)
+          ? { op: 'dest.edit', svc, dest, weight: r.below(4) }
+          : { op: 'dest.edit', svc, dest, inhibited: r.chance(30), maxConn: r.below(30) };
       case 4:
         return { op: 'dest.del', svc, dest };
       case 5:
       case 6:
         return { op: 'dest.add', svc, dest, fwd: 'fullnat', weight: 1, maxConn: 0, minConn: 0 };
       case 7:
-        return { op: 'svc.edit', svc, connTimeout: r.below(20) };
+        return { op: 'svc.edit', svc, connTimeout: r.below(20), expireQuiescent: r.chance(40) };
       case 8:
         return { op: 'neigh.del', dev: 'dpdk1', addr: r.pick(this.statics) };
       case 9:

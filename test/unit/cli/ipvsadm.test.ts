@@ -3,6 +3,7 @@ import { main } from '../../../src/cli/ipvsadm/main.js';
 import { largeNumber } from '../../../src/cli/ipvsadm/format.js';
 import type { ConnEntry, DestEntry, LaddrEntry, SvcEntry } from '../../../src/control/results.js';
 import { DpvsError, type ErrorCode } from '../../../src/core/errors.js';
+import { SVC_DEFAULTS } from '../../../src/ipvs/options.js';
 import { run, words, type Answers, type Outcome } from './support.js';
 
 const ipvsadm = (line: string, answers: Answers = {}): Promise<Outcome> =>
@@ -26,6 +27,8 @@ describe('requests', () => {
       { svc: { proto: 'udp', addr: '10.0.0.100', port: 53 }, connTimeout: 60 },
     ],
     [`-E ${T} -s wlc`, 'svc.edit', { svc, scheduler: 'wlc' }],
+    [`-A ${T} --expire-quiescent`, 'svc.add', { svc, expireQuiescent: true }],
+    [`-E ${T} --no-expire-quiescent`, 'svc.edit', { svc, expireQuiescent: false }],
     [`-D ${T}`, 'svc.del', { svc }],
     ['-C', 'svc.flush', {}],
     ['-Z', 'svc.zero', {}],
@@ -194,6 +197,7 @@ const services: SvcEntry[] = [
     svc: { ...svc, proto: 'udp' },
     scheduler: 'wlc',
     schedFlags: [],
+    ...SVC_DEFAULTS,
     connTimeout: 60,
     counters: dest('').counters,
     rates: zeroRates,
@@ -203,7 +207,7 @@ const services: SvcEntry[] = [
     svc,
     scheduler: 'rr',
     schedFlags: [],
-    connTimeout: 0,
+    ...SVC_DEFAULTS,
     counters: dest('').counters,
     rates: dest('').rates,
     dests: [
@@ -225,7 +229,7 @@ const services: SvcEntry[] = [
     svc: { ...svc, addr: '9.0.0.1', port: 8080 },
     scheduler: 'wrr',
     schedFlags: [],
-    connTimeout: 0,
+    ...SVC_DEFAULTS,
     counters: dest('').counters,
     rates: zeroRates,
     dests: [

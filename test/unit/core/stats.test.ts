@@ -96,7 +96,7 @@ describe('statistics segment', () => {
     for (const lcore of [1, 2, 3]) {
       const d = segment.destStats(lcore);
       d[destIndex(5) + (DEST_STATS.at.active >>> 3)]! += lcore;
-      d[destIndex(DEST_CAP - 1) + (DEST_STATS.at.persist >>> 3)]! += 1;
+      d[destIndex(DEST_CAP - 1) + (DEST_STATS.at.inactive >>> 3)]! += 1;
     }
     const reader = new StatsReader(buffer);
     expect(reader.dest(5)).toEqual({
@@ -107,11 +107,10 @@ describe('statistics segment', () => {
       outBytes: 0,
       active: 6,
       inactive: 0,
-      persist: 0,
     });
     expect(reader.dest(5, 2)['active']).toBe(2);
     expect(reader.dest(4)['active']).toBe(0);
-    expect(reader.dest(DEST_CAP - 1)['persist']).toBe(3);
+    expect(reader.dest(DEST_CAP - 1)['inactive']).toBe(3);
   });
 
   it('ports have their own counters', () => {

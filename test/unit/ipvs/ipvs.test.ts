@@ -1,8 +1,9 @@
 /** Connections from the first packet to the last, and everything that must be back at zero afterwards. */
 import { describe, expect, it } from 'vitest';
-import { CONN4, DEST_STATS, DIR4 } from '../../../src/core/layout.js';
+import { CONN4, DIR4 } from '../../../src/core/layout.js';
 import { L2_BROADCAST } from '../../../src/core/packet.js';
 import { ACCEPT } from '../../../src/inet/api.js';
+import { DestLimits } from '../../../src/ipvs/limits.js';
 import { TCP } from '../../../src/ipvs/proto/tcp.js';
 import { UDP } from '../../../src/ipvs/proto/udp.js';
 import { connsByLaddr, readConns, remainingMs } from '../../../src/ipvs/conn/read.js';
@@ -354,11 +355,11 @@ describe('a connection is refused', () => {
   });
 
   it('when every real server is at its limit, which holds over all lcores', () => {
-    const peer = new Float64Array(64 * 8);
-    const rig = new Rig({ peers: [peer] });
+    const rig = new Rig();
     rig.serve('tcp', { dests: [] });
     rig.addDest(RS, 'tcp', { maxConn: 3 });
-    peer[8 + (DEST_STATS.at.active >>> 3)] = 1;
+    // Another lcore has one.
+    new DestLimits(rig.shared.limits).add(1, 1);
     const syn = (n: number): Uint8Array => tcp({ src: `10.0.0.1:${n}`, dst: VIP, flags: 'S' });
     expect(rig.fromClient(syn(1), syn(2), syn(3))).toHaveLength(2);
     expect(rig.drops).toEqual({ SVC_OVERLOAD: 1 });

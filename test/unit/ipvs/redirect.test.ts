@@ -165,14 +165,8 @@ describe('passing ICMP errors to all lcores', () => {
 
 describe('connection limits', () => {
   it('hold for the sum of all lcores', () => {
-    const [a, b] = (() => {
-      const first = new Float64Array(64 * 8);
-      const second = new Float64Array(64 * 8);
-      return [
-        new Rig({ lcore: 1, lcores: 2, destStats: first, peers: [second] }),
-        new Rig({ lcore: 2, lcores: 2, destStats: second, peers: [first] }),
-      ] as const;
-    })();
+    const a = new Rig({ lcore: 1, lcores: 2 });
+    const b = new Rig({ lcore: 2, lcores: 2, shared: a.shared });
     for (const rig of [a, b]) {
       rig.serve('tcp', { dests: [] });
       rig.services.apply('dest.add', {

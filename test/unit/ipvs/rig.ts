@@ -10,7 +10,9 @@ import { SaPool } from '../../../src/core/sapool.js';
 import { ACCEPT, type Hook, type Inet, type Route } from '../../../src/inet/api.js';
 import { flowIndex } from '../../../src/ipvs/conn/flow-index.js';
 import { Ipvs, type IpvsConfig } from '../../../src/ipvs/ipvs.js';
+import { type SharedMemory, sharedMemory } from '../../../src/ipvs/shared.js';
 import { Services } from '../../../src/ipvs/service.js';
+import type { SvcOptions } from '../../../src/ipvs/options.js';
 import { parseIpv4 } from '../../../src/wire/ipv4.js';
 import { FakeNative } from '../../support/fake-native.js';
 import { checkFrame } from '../../support/frames.js';
@@ -38,7 +40,8 @@ export interface RigOptions {
   /** Go on with the memory of an lcore that has died. */
   native?: FakeNative;
   destStats?: Float64Array;
-  peers?: Float64Array[];
+  /** What all lcores share; one of its own when left out. */
+  shared?: SharedMemory;
   poolHashSize?: number;
   ports?: { firstPort: number; lastPort: number };
 }
@@ -117,6 +120,7 @@ export class Rig {
   readonly ipvs: Ipvs;
   readonly saPool: SaPool;
   readonly destStats: Float64Array;
+  readonly shared: SharedMemory;
   /** False where wrong frames are sent through: they come out as wrong as they went in. */
   judging = true;
   /** Packets that the load balancer let pass. */
@@ -138,6 +142,7 @@ export class Rig {
     this.services = new Services(lcore, DEST_SLOTS);
     this.saPool = new SaPool({ lcore: lcore - 1, lcores, poolHashSize: o.poolHashSize ?? 16, ...o.ports });
     this.destStats = o.destStats ?? new Float64Array((DEST_SLOTS * DEST_STATS.size) >>> 3);
+    this.shared = o.shared ?? sharedMemory(undefined, DEST_SLOTS);
     this.native.poll(lcore, 0);
     this.ipvs = new Ipvs({
       packets: this.packets,
@@ -148,7 +153,7 @@ export class Rig {
       index: flowIndex(this.native, lcore),
       conns: this.native.conns,
       destStats: this.destStats,
-      peerDestStats: o.peers ?? [],
+      shared: this.shared,
       lcore,
       lcores,
       config: o.config ?? {},
@@ -167,19 +172,24 @@ export class Rig {
   /** VIP with the given real servers by Full-NAT and one local address. */
   serve(
     proto: 'tcp' | 'udp' = 'tcp',
-    o: { dests?: string[]; scheduler?: string; connTimeout?: number } = {},
+    o: { dests?: string[]; scheduler?: string } & Partial<SvcOptions> = {},
   ): void {
     const svc = { proto, ...endpoint(VIP) };
-    this.services.apply('svc.add', { svc, scheduler: o.scheduler ?? 'rr', connTimeout: o.connTimeout ?? 0 });
-    for (const d of o.dests ?? [RS]) this.addDest(d, proto);
+    const { dests = [RS], scheduler = 'rr', ...settings } = o;
+    this.services.apply('svc.add', { svc, scheduler, ...settings });
+    for (const d of dests) this.addDest(d, proto);
     this.addAddress(LIP);
     this.services.apply('laddr.add', { svc, addr: LIP, dev: 'dpdk0' });
   }
 
-  addDest(at: string, proto: 'tcp' | 'udp' = 'tcp', o: { weight?: number; maxConn?: number } = {}): void {
+  addDest(
+    at: string,
+    proto: 'tcp' | 'udp' = 'tcp',
+    o: { weight?: number; maxConn?: number; minConn?: number } = {},
+  ): void {
     const svc = { proto, ...endpoint(VIP) };
-    const { weight = 1, maxConn = 0 } = o;
-    this.services.apply('dest.add', { svc, dest: endpoint(at), fwd: 'fullnat', weight, maxConn, minConn: 0 });
+    const { weight = 1, maxConn = 0, minConn = 0 } = o;
+    this.services.apply('dest.add', { svc, dest: endpoint(at), fwd: 'fullnat', weight, maxConn, minConn });
   }
 
   // ----- traffic
