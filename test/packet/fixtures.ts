@@ -24,6 +24,7 @@ import {
 } from '../support/frames.js';
 import type { Ipv4Options, TcpOptions, UdpOptions } from '../support/frames.js';
 import { macOf } from '../support/lab.js';
+import { SNAT } from './snat-fixtures.js';
 import type { SceneOptions } from './scene.js';
 
 /** A frame on a port. */
@@ -1060,4 +1061,5 @@ export const FIXTURES: readonly Fixture[] = [
   ...TCP,
   ...UDP,
   ...ICMP_RELATED,
+  ...SNAT,
 ];

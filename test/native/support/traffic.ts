@@ -30,6 +30,8 @@ interface Service {
   dests: { addr: string; port: number }[];
 }
 interface Tuple {
+  /** Device that packets with it arrive on. */
+  device: number;
   proto: number;
   saddr: number;
   sport: number;
@@ -38,6 +40,8 @@ interface Tuple {
 }
 
 const GATEWAY = '10.1.0.254';
+/** What hosts inside (192.168.1.0/24) have as address outside. */
+const WAN = '10.1.3.1';
 const ETH = 14;
 const TCP_SHAPES = [0x02, 0x12, 0x10, 0x10, 0x10, 0x18, 0x11, 0x04, 0x14, 0x01, 0x00, 0x29];
 const EDGES = [0, 0xffff, 0xfffe, 1];
@@ -47,7 +51,7 @@ export class World {
   readonly commands: Command[] = [];
   private readonly services: Service[] = [];
   private readonly sessions: Tuple[] = [];
-  /** Tuples of answers that real servers may send. */
+  /** Tuples of answers that real servers, and hosts outside to hosts inside, may send. */
   private readonly answers: Tuple[] = [];
   private readonly frame = Buffer.alloc(2048);
   private readonly statics: string[] = [];
@@ -104,6 +108,14 @@ export class World {
       for (let k = r.below(3); k >= 0; k--)
         commands.push({ op: 'laddr.add', svc, addr: `192.168.0.${200 + i * 3 + k}`, dev: 'dpdk1' });
       this.services.push({ ...svc, dests });
+    }
+    addr('dpdk0', WAN, 32, true);
+    for (const proto of ['tcp', 'udp'] as const) {
+      const inside = { from: '192.168.1.0', to: '192.168.1.255', fromPort: 0, toPort: 65535 };
+      const svc = { proto, addr: '0.0.0.0', port: 0, match: { src: inside, oif: 'dpdk0' } };
+      const dest = { addr: WAN, port: 0 };
+      commands.push({ op: 'svc.add', svc, scheduler: 'rr', connTimeout: r.chance(40) ? 1 + r.below(20) : 0 });
+      commands.push({ op: 'dest.add', svc, dest, fwd: 'snat', weight: 1, maxConn: 0, minConn: 0 });
     }
     for (const host of ['192.168.0.10', '192.168.0.12']) {
       commands.push({ op: 'neigh.add', dev: 'dpdk1', addr: host, lladdr: this.macFor(ip(host)) });
@@ -175,8 +187,10 @@ export class World {
     if (f.readUInt16BE(12) === 0x0806)
       return f.readUInt16BE(20) === 1 && this.r.chance(85) ? this.arpReply(f) : undefined;
     const proto = f[23]!;
-    if (device === 1 && (proto === 6 || proto === 17)) {
+    const answered = device === 1 ? f.readUInt32BE(26) >>> 16 !== 0xac10 : f.readUInt32BE(26) === ip(WAN);
+    if (answered && (proto === 6 || proto === 17)) {
       const answer = {
+        device,
         proto,
         saddr: f.readUInt32BE(30),
         sport: f.readUInt16BE(36),
@@ -217,7 +231,7 @@ export class World {
     if (r.chance(3) && this.answers.length > 0) return this.icmpError(id);
     const back = this.answers.length > 0 && r.chance(50);
     const t = back ? r.pick(this.answers) : this.session();
-    const device = back ? 1 : 0;
+    const { device } = t;
     let l4 = ETH + 20;
     const options = r.chance(1) ? 4 * (1 + r.below(10)) : 0;
     l4 += options;
@@ -254,13 +268,18 @@ export class World {
     const { r, sessions } = this;
     if (sessions.length > 0 && !r.chance(12)) return r.pick(sessions);
     const s = r.pick(this.services);
-    const t = {
-      proto: s.proto === 'tcp' ? 6 : 17,
-      saddr: r.chance(70) ? ip('172.16.0.0') + r.below(200) : ip('10.1.2.0') + 1 + r.below(8),
-      sport: r.u16(),
-      daddr: ip(s.addr),
-      dport: s.port,
-    };
+    const outside = r.chance(70) ? ip('172.16.0.0') + r.below(200) : ip('10.1.2.0') + 1 + r.below(8);
+    const proto = s.proto === 'tcp' ? 6 : 17;
+    const t = r.chance(75)
+      ? { device: 0, proto, saddr: outside, sport: r.u16(), daddr: ip(s.addr), dport: s.port }
+      : {
+          device: 1,
+          proto,
+          saddr: ip('192.168.1.1') + r.below(20),
+          sport: r.u16(),
+          daddr: outside,
+          dport: r.u16(),
+        };
     if (sessions.length < 32) sessions.push(t);
     else sessions[r.below(32)] = t;
     return t;
@@ -366,7 +385,7 @@ export class World {
   private icmpError(id: number): { device: number; frame: Buffer; length: number } {
     const { r, frame } = this;
     const a = r.pick(this.answers);
-    this.ethernet(1);
+    this.ethernet(a.device);
     const length = ETH + 20 + 8 + 28;
     frame.fill(0, ETH + 20, length);
     frame[34] = r.pick([3, 11, 4, 5]);
@@ -383,8 +402,8 @@ export class World {
     for (let i = 34; i < length; i += 2) sum += frame.readUInt16BE(i);
     sum = (sum & 0xffff) + (sum >>> 16);
     frame.writeUInt16BE(~((sum & 0xffff) + (sum >>> 16)) & 0xffff, 36);
-    this.ipv4(id, length - ETH, { proto: 1, saddr: a.saddr, daddr: a.daddr, sport: 0, dport: 0 }, 0);
-    return { device: 1, frame, length };
+    this.ipv4(id, length - ETH, { ...a, proto: 1, sport: 0, dport: 0 }, 0);
+    return { device: a.device, frame, length };
   }
 
   /** For messages. */
