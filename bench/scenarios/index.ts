@@ -2,6 +2,7 @@
 import { CONNECTIONS } from './connections.js';
 import type { Scenario } from './context.js';
 import { COST } from './cost.js';
+import { FLOW_TABLE } from './flow-table.js';
 import { MEMIF } from './memif.js';
 import { PACKETS } from './packets.js';
 import { PCAP } from './pcap.js';
@@ -15,5 +16,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...CONNECTIONS,
   ...QUALITY,
   ...COST,
+  ...FLOW_TABLE,
   ...VETH,
 ];
