@@ -84,6 +84,18 @@ const TABLE = {
     hint: 'normal',
     done: true,
   },
+  CONN_CLASH: {
+    text: 'answers could not be told from those of another connection',
+    hint: 'NAT: one client port to two services that share a real server',
+  },
+  DEST_NOT_ON_LINK: {
+    text: 'real server of direct routing is behind a gateway',
+    hint: 'ipvsadm -g needs the real server on a network of ours; -i (tunnel) does not',
+  },
+  TUNNEL_NO_SOURCE: {
+    text: 'no address of ours to send a tunnel packet from',
+    hint: 'dpip addr add on the device towards the real server, or src in its route',
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

@@ -40,6 +40,11 @@ export interface Inet {
    * our MAC: fragments, broadcasts and multicasts pass by.
    */
   readonly preRouting: Hook[];
+  /**
+   * True for an address of ours that other hosts have too and answer from (virtual addresses in DR and tunnel mode): datagrams from
+   * it are routed. Undefined = none; datagrams from our own addresses are dropped.
+   */
+  sharedSource: ((addr: number) => boolean) | undefined;
   /** Handlers of datagrams for our own addresses, by IP protocol number. */
   readonly localIn: (Hook | undefined)[];
 
@@ -66,6 +71,10 @@ export interface Inet {
    * its queue while it is unresolved. Takes ownership. MTU and TTL are the caller's business.
    */
   xmit(p: number, adj: number): void;
+  /**
+   * The same for a datagram of more than `mtu` bytes with DF clear: it goes in fragments, all or none. Takes ownership.
+   */
+  xmitFragments(p: number, adj: number, mtu: number): void;
   /**
    * The full output path for datagrams of our own: route, source route's MTU, adjacency. Takes ownership.
    */

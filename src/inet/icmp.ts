@@ -50,12 +50,14 @@ export class Icmp {
     if (!this.mayAnswer(p, l3)) return;
     const to = ipv4.src(b, l3);
     const route = this.routes.lookup(to);
-    if (route === undefined || route.local || route.broadcast) return;
+    // Where real servers answer from an address of ours, the load balancer knows whose packet it was.
+    if (route === undefined || route.broadcast || (route.local && !this.ip.isShared(to))) return;
     const dst = ipv4.dst(b, l3);
-    const from = this.routes.isLocal(dst)
-      ? dst
-      : this.routes.sourceFor(route.ifindex, route.src, route.via === 0 ? to : route.via);
-    if (from === 0) return;
+    let from = dst;
+    if (route.local) from = this.routes.sourceFor(packets.ifindex(p), 0, 0);
+    else if (!this.routes.isLocal(dst))
+      from = this.routes.sourceFor(route.ifindex, route.src, route.via === 0 ? to : route.via);
+    if (from === 0 || from === to) return;
     const q = packets.alloc();
     if (q === NO_PACKET) return;
     if (!this.bucket.take(packets.nowMs)) {
@@ -75,7 +77,8 @@ export class Icmp {
     b.copy(q4 + icmp.HEADER_LEN, l3, quoted);
     icmp.fillChecksum(b, q4, icmp.HEADER_LEN + quoted);
     ipv4.emit(b, q3, ERROR_TOS, total, this.ip.nextId(), 0, this.ip.defaultTtl, ipv4.PROTO_ICMP, from, to);
-    this.ip.output(q);
+    if (route.local) this.ip.reflect(q);
+    else this.ip.output(q);
   }
 
   /**

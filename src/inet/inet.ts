@@ -9,6 +9,7 @@ import { DEST_UNREACH, HOST_UNREACH } from '../wire/icmp.js';
 import type { Hook, Inet, Route } from './api.js';
 import { Arp } from './arp.js';
 import type { FibEntry } from './fib.js';
+import { xmitFragments } from './fragment.js';
 import { Ipv4 } from './ipv4.js';
 import type { InetModels } from './models.js';
 import { NeighTable } from './neigh.js';
@@ -46,11 +47,13 @@ export class InetStack implements Inet {
   readonly preRouting: Hook[];
   readonly localIn: (Hook | undefined)[];
   private readonly models: InetModels;
+  private readonly packets: Packets;
 
   constructor(o: InetOptions) {
     const { models, netif, packets, config } = o;
     const { routes, addresses, devices, staticNeighs } = models;
     this.models = models;
+    this.packets = packets;
     this.neigh = new NeighTable({
       packets,
       netif,
@@ -104,6 +107,13 @@ export class InetStack implements Inet {
 
   // ----- Inet
 
+  get sharedSource(): Inet['sharedSource'] {
+    return this.ipv4.sharedSource;
+  }
+  set sharedSource(is: Inet['sharedSource']) {
+    this.ipv4.sharedSource = is;
+  }
+
   get generation(): number {
     return this.models.routes.generation.value;
   }
@@ -131,6 +141,10 @@ export class InetStack implements Inet {
 
   xmit(p: number, adj: number): void {
     this.neigh.xmit(p, adj);
+  }
+
+  xmitFragments(p: number, adj: number, mtu: number): void {
+    xmitFragments(this.packets, this.neigh, p, mtu, adj);
   }
 
   output(p: number): void {

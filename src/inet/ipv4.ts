@@ -25,6 +25,8 @@ export class Ipv4 {
   readonly preRouting: Hook[] = [];
   readonly localIn: (Hook | undefined)[] = Array.from({ length: 256 }, () => undefined);
   readonly icmp: Icmp;
+  /** See `Inet.sharedSource`. */
+  sharedSource: ((addr: number) => boolean) | undefined;
   private readonly refuse: Refuse;
   private idCounter = (Math.random() * 65536) | 0;
 
@@ -73,7 +75,7 @@ export class Ipv4 {
     const src = ipv4.src(b, l3);
     const dst = ipv4.dst(b, l3);
     const unicastFrame = packets.l2Class(p) === L2_HOST;
-    if (!ipv4.isUnicast(src) || this.isOursOrBroadcast(src)) {
+    if (!ipv4.isUnicast(src) || this.isMartian(src, dst)) {
       packets.drop(p, DROP.IP_BAD_ADDR);
       return;
     }
@@ -120,9 +122,25 @@ export class Ipv4 {
     return false;
   }
 
-  private isOursOrBroadcast(addr: number): boolean {
-    const entry = this.routes.lookup(addr);
-    return entry !== undefined && (entry.local || entry.broadcast);
+  /** Sources that nobody else has: broadcast addresses and our own, those apart that we share with the sender. */
+  private isMartian(src: number, dst: number): boolean {
+    const entry = this.routes.lookup(src);
+    if (entry === undefined || !(entry.local || entry.broadcast)) return false;
+    return entry.broadcast || !this.isShared(src) || this.routes.isLocal(dst);
+  }
+
+  /** An address of ours that others answer from. */
+  isShared(addr: number): boolean {
+    return this.sharedSource !== undefined && this.sharedSource(addr);
+  }
+
+  /** Shows the hooks a datagram of our own for an address of ours that others have too. Takes ownership. */
+  reflect(p: number): void {
+    const hooks = this.preRouting;
+    this.packets.setL2Class(p, L2_HOST);
+    this.packets.setIfindex(p, 0);
+    for (let i = 0; i < hooks.length; i++) if (hooks[i]!(p) !== ACCEPT) return;
+    this.packets.drop(p, DROP.ICMP_NO_CONN);
   }
 
   private deliver(p: number, l3: number): void {

@@ -14,6 +14,7 @@ import { D } from './conn/records.js';
 import type { Ipvs } from './ipvs.js';
 import { PROTO_BY_NUMBER } from './proto/index.js';
 import type { Proto } from './proto/table.js';
+import { receiveTunnelError } from './tunnel-errors.js';
 import { deliver, nextHop } from './xmit/nexthop.js';
 import { setPorts } from './xmit/rewrite.js';
 
@@ -29,6 +30,7 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   if (end - l4 < icmp.HEADER_LEN || !isRelated(icmp.type(b, l4))) return ACCEPT;
   const q3 = l4 + icmp.HEADER_LEN;
   if (end - q3 < ipv4.HEADER_LEN) return ACCEPT;
+  if (ipv4.proto(b, q3) === ipv4.PROTO_IPIP) return receiveTunnelError(v, p, q3);
   const q4 = q3 + ipv4.headerLen(b, q3);
   const proto = PROTO_BY_NUMBER[ipv4.proto(b, q3)];
   if (proto === undefined || q4 - q3 < ipv4.HEADER_LEN || end - q4 < QUOTED_L4) return ACCEPT;
@@ -39,6 +41,7 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
 
   const ref = v.table.index.find(q3, ports, true);
   if (ref >= 0) {
+    if ((ref & 1) === DIR_OUT && !v.modeOf(ref >>> 1).rewrites) return ACCEPT;
     translate(v, p, ref >>> 1, ref & 1, proto, q3, q4);
     return STOLEN;
   }
@@ -46,6 +49,8 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   const saddr = ipv4.src(b, q3);
   const sport = b.u16(ports);
   if (v.redirect(p, saddr, sport)) return STOLEN;
+  // Of a NAT connection it is the client.
+  if (v.steer(p, proto.number, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport)) return STOLEN;
   // Or it was an answer to a host inside, which knows nothing of us.
   const inside = v.matched(p, proto, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport) !== undefined;
   const isService = services.find(proto.number, saddr, proto.hasPorts ? sport : 0) !== undefined;
@@ -75,6 +80,13 @@ function translate(v: Ipvs, p: number, c: number, d: number, proto: Proto, q3: n
     packets.drop(p, DROP.ICMP_BAD);
     return;
   }
+  const mode = v.modeOf(c);
+  if (!mode.rewrites) {
+    // The real server knows the packet by the same addresses.
+    v.count(c, d, ipv4.totalLen(b, l3));
+    mode.send(v.x, p, c, d);
+    return;
+  }
   const dir = r.dir(c, d);
   const adj = nextHop(v.x, p, dir);
   if (adj === 0) return;
@@ -87,7 +99,7 @@ function translate(v: Ipvs, p: number, c: number, d: number, proto: Proto, q3: n
   ipv4.setDst(b, l3, r.bytes.u32(dir + D.newDaddr));
   if (v.x.xmitTtl) ipv4.setTtl(b, l3, ipv4.ttl(b, l3) - 1);
   ipv4.fillChecksum(b, l3);
-  deliver(v.x, p, dir, adj);
+  deliver(v.x, p, r.u32[(dir + D.mtu) >>> 2]!, adj);
 }
 
 /**

@@ -19,11 +19,13 @@ import { DestLimits } from './limits.js';
 import { BOUND, FIRST_PORT, LocalAddrs, type LaddrUse } from './laddr.js';
 import { queryPorts } from './proto/icmp.js';
 import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
-import { NO_EVENT, type Proto, STATE_NONE, step, TABLE_OUT } from './proto/table.js';
+import { NO_EVENT, type Proto, STATE_NONE, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/table.js';
+import { ownerByHash } from './owner.js';
 import { type Dest, isQuiescent, type Services, type Svc } from './service.js';
 import { type SharedMemory, sharedMemory } from './shared.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
-import type { XmitContext } from './xmit/xmit.js';
+import { TunnelMtus } from './xmit/tunnel-mtu.js';
+import type { Xmit, XmitContext } from './xmit/xmit.js';
 
 export interface IpvsConfig {
   /** Count the hop of forwarded packets (TTL - 1). Default false, as the original. */
@@ -98,6 +100,8 @@ export class Ipvs {
       inet: o.inet,
       records: this.table.records,
       xmitTtl: config.xmitTtl ?? false,
+      tunnelMtus: new TunnelMtus(),
+      outerId: 0,
     };
     o.services.listen({
       destAdded: (dest, use) => {
@@ -110,6 +114,7 @@ export class Ipvs {
       zero: (dests) => dests.forEach((d) => this.stats.zero(d.slot)),
     });
     o.inet.preRouting.push(this.in);
+    o.inet.sharedSource = (addr) => o.services.ends.isShared(addr);
   }
 
   /** The hook before routing. */
@@ -130,6 +135,7 @@ export class Ipvs {
 
     const ref = this.find(p, l3, ports);
     if (ref < 0) return this.unknown(p, proto, l3, l4, ports);
+    if ((ref & 1) === DIR_OUT && !this.modeOf(ref >>> 1).rewrites) return ACCEPT;
     if (!proto.check(b, l4, packets.end(p))) {
       packets.drop(p, DROP.L4_BAD_HEADER);
       return STOLEN;
@@ -190,6 +196,11 @@ export class Ipvs {
     this.stats.packet(this.table.records.dest(c), d, bytes);
   }
 
+  /** Forwarding mode of connection `c`. */
+  modeOf(c: number): Xmit {
+    return XMIT_BY_FWD[this.table.records.fwd(c)]!;
+  }
+
   /** True for an address and port that local ends of connections have. */
   isLocalEnd(addr: number, port: number): boolean {
     return port >= FIRST_PORT && this.saPool.slotOf(addr) >= 0;
@@ -201,8 +212,24 @@ export class Ipvs {
    */
   redirect(p: number, addr: number, port: number): boolean {
     if (this.lcores === 1 || this.packets.isRedirected(p) || !this.isLocalEnd(addr, port)) return false;
-    const owner = ownerOf(port, this.lcores) + 1;
-    if (owner === this.lcore) return false;
+    return this.redirectTo(p, ownerOf(port, this.lcores) + 1);
+  }
+
+  /**
+   * Passes the frame to the lcore that owns NAT connections of client `caddr`:`cport`, if `addr`:`port` is the other end of such
+   * ones (see owner.ts; 0 and 0 ask for services by match), unless that is this one or the frame has been passed on
+   * already. Takes ownership when it returns true.
+   */
+  steer(p: number, proto: number, addr: number, port: number, caddr: number, cport: number): boolean {
+    if (this.lcores === 1 || this.packets.isRedirected(p)) return false;
+    if (!this.services.ends.isNat(proto, addr, port)) return false;
+    return this.redirectTo(p, ownerByHash(caddr, cport, this.lcores));
+  }
+
+  /** Passes the frame to lcore `owner` unless that is this one. Takes ownership when it returns true. */
+  redirectTo(p: number, owner: number): boolean {
+    // What we have made ourselves (ifindex 0) has no frame around it.
+    if (owner === this.lcore || this.packets.ifindex(p) === 0) return false;
     this.netif.restoreHeader(p);
     this.packets.redirect(p, owner);
     return true;
@@ -214,7 +241,7 @@ export class Ipvs {
    */
   spread(p: number): boolean {
     const { packets, lcore, lcores } = this;
-    if (lcores === 1 || packets.isRedirected(p)) return false;
+    if (lcores === 1 || packets.isRedirected(p) || packets.ifindex(p) === 0) return false;
     if (this.spreads >= SPREADS_PER_SECOND) {
       packets.drop(p, DROP.ICMP_RATE);
       return true;
@@ -300,6 +327,7 @@ export class Ipvs {
     let svc = this.services.find(proto.number, daddr, proto.hasPorts ? dport : 0);
     // An answer to one of our own queries is none to the service.
     if (svc !== undefined && !proto.hasPorts && !proto.opens(b, l4)) svc = undefined;
+    if (svc !== undefined && this.steer(p, proto.number, daddr, dport, saddr, sport)) return STOLEN;
     if (svc === undefined) {
       if (this.redirect(p, daddr, dport)) return STOLEN;
       if (this.isLocalEnd(daddr, dport)) {
@@ -307,6 +335,10 @@ export class Ipvs {
         packets.drop(p, packets.isRedirected(p) ? DROP.REDIRECT_LOOP : reason);
         return STOLEN;
       }
+      // An answer of NAT, or the client's packet when the service is one by match or gone.
+      if (this.steer(p, proto.number, saddr, sport, daddr, dport)) return STOLEN;
+      if (this.steer(p, proto.number, daddr, dport, saddr, sport)) return STOLEN;
+      if (this.steer(p, proto.number, 0, 0, saddr, sport)) return STOLEN;
       // What opens no connection is routed as if there were no service by match.
       if (whole && proto.opens(b, l4)) svc = this.matched(p, proto, saddr, sport, daddr, dport);
       if (svc === undefined) return ACCEPT;
@@ -383,7 +415,7 @@ export class Ipvs {
     const { packets, table } = this;
     const b = packets.bytes;
     const r = table.records;
-    const xmit = XMIT_BY_FWD[r.fwd(c)]!;
+    const xmit = this.modeOf(c);
     r.setLastSeenMs(c, packets.nowMs);
     const event = proto.event(b, l4);
     if (event !== NO_EVENT) {
@@ -424,7 +456,8 @@ export class Ipvs {
 
   private expire(c: number): void {
     const r = this.table.records;
-    PROTO_BY_NUMBER[r.proto(c)]!.expired?.(this.x, c);
+    // Where only one direction passes, nothing is known that the ends would believe.
+    if (this.modeOf(c).tableIn !== TABLE_IN_ONLY) PROTO_BY_NUMBER[r.proto(c)]!.expired?.(this.x, c);
     this.laddrs.release(c);
     const slot = r.dest(c);
     this.stats.closed(slot, (r.flags(c) & CONN_F_INACTIVE) === 0, this.services.destAt(slot));

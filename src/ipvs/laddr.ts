@@ -58,7 +58,8 @@ export class LocalAddrs {
     if (!xmit.local) {
       const r = this.table.records;
       xmit.setup(r, c, svc.proto, caddr, cport, vaddr, vport, caddr, cport, daddr, dport);
-      return this.table.insert(c) === 0 ? BOUND : DROP.CONN_FULL;
+      const rc = this.table.insert(c);
+      return rc === 0 ? BOUND : rc === -1 ? DROP.CONN_CLASH : DROP.CONN_FULL;
     }
     const { laddrs } = svc;
     const n = laddrs.length;

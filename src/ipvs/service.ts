@@ -10,6 +10,7 @@ import { IntMap } from '../core/intmap.js';
 import { DEST_CAP } from '../core/layout.js';
 import { formatMatch, type MatchSpec } from '../core/match.js';
 import { formatIpv4, isMulticast, isReserved, isThisNetwork, parseIpv4 } from '../wire/ipv4.js';
+import { type EndMemory, Ends } from './ends.js';
 import { compileMatch, covers, type Match } from './match.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS, type DestOptions, type SvcOptions } from './options.js';
 import { PROTO_BY_NUMBER, PROTOS } from './proto/index.js';
@@ -98,7 +99,7 @@ export interface ServiceOps {
   'laddr.add': { svc: SvcKeyParams; addr: string; dev: string };
   'laddr.del': { svc: SvcKeyParams; addr: string; dev: string };
   /** Only in snapshots, first: the memory of the slot allocator. */
-  'svc.slots': SlotMemory;
+  'svc.slots': SlotMemory & { ends?: EndMemory[] };
 }
 export type ServiceOp = keyof ServiceOps;
 export type ServiceCommand = { [O in ServiceOp]: { op: O } & ServiceOps[O] }[ServiceOp];
@@ -131,6 +132,8 @@ export class Services {
   private readonly index = new IntMap();
   /** (address, 0) -> number of services on it. */
   private readonly vips = new IntMap();
+  /** What the modes of real servers say about addresses. */
+  readonly ends = new Ends();
   private readonly slots: Slots;
   private readonly bySlot: (Dest | undefined)[] = [];
   private readonly listeners: ServiceListener[] = [];
@@ -219,7 +222,7 @@ export class Services {
 
   /** Operations that make an empty replica equal to this one. */
   snapshot(): ServiceCommand[] {
-    const out: ServiceCommand[] = [{ op: 'svc.slots', ...this.slots.memory() }];
+    const out: ServiceCommand[] = [{ op: 'svc.slots', ...this.slots.memory(), ends: this.ends.memory() }];
     for (const s of this.list()) {
       const svc = keyOf(s);
       const scheduler = s.scheduler.name;
@@ -247,6 +250,7 @@ export class Services {
     'svc.slots': (p) => {
       this.slots.restore(p);
       for (const [slot, , expire] of p.free) for (const l of this.listeners) l.slotFreed?.(slot, expire);
+      this.ends.restore(p.ends ?? []);
     },
     'dest.add': (p) => this.addDest(p),
     'dest.edit': (p) => this.editDest(p),
@@ -358,6 +362,7 @@ export class Services {
     const dest: Dest = { svc, addr, port, slot, xmit, ...options, removed: false };
     this.bySlot[slot] = dest;
     svc.dests.push(dest);
+    this.ends.note(dest);
     this.rescheduled(svc);
     for (const l of this.listeners) l.destAdded?.(dest, use);
   }
@@ -371,6 +376,7 @@ export class Services {
     requirePort(svc, xmit, dest.port, where);
     requireLimits(options, where);
     Object.assign(dest, options, { xmit });
+    this.ends.note(dest);
     this.rescheduled(svc);
     this.changed(dest);
   }
@@ -445,6 +451,12 @@ function requirePort(svc: Svc, xmit: Xmit, port: number, where: string): void {
     if (port === 0) return;
     throw new DpvsError('INVAL', `${where} has a port`, 'it must be 0');
   }
+  if (!xmit.rewrites && port !== svc.port)
+    throw new DpvsError(
+      'INVAL',
+      `${where}: mode '${xmit.name}' cannot change the port`,
+      `give it the port of the service, ${svc.port}`,
+    );
   // A service by match has no port of its own that could be meant.
   if (port === 0 && svc.match === undefined)
     throw new DpvsError('INVAL', `${where} has port 0`, 'name a port from 1 to 65535');

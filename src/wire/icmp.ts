@@ -25,6 +25,7 @@ export const HOST_UNREACH = 1;
 export const PROTO_UNREACH = 2;
 export const PORT_UNREACH = 3;
 export const FRAG_NEEDED = 4;
+export const SOURCE_ROUTE_FAILED = 5;
 /** Code of TIME_EXCEEDED. */
 export const TTL_EXCEEDED = 0;
 

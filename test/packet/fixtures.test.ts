@@ -10,6 +10,7 @@ import { native, startEal } from '../native/support/rig.js';
 import { DpdkNative, padded, PaddedFakeNative } from './dpdk-lab.js';
 import { FIXTURES } from './fixtures.js';
 import type { Fixture, Placed } from './fixtures.js';
+import { MODE_FIXTURES } from './mode-fixtures.js';
 import { Scene } from './scene.js';
 import type { Counters } from './scene.js';
 
@@ -92,7 +93,7 @@ function onFake(f: Fixture): Outcome {
   return play(f, new PaddedFakeNative(f.conns === undefined ? {} : { conns: f.conns }));
 }
 
-const ROWS = FIXTURES.map((row): [string, Fixture] => [row.what, row]);
+const ROWS = [...FIXTURES, ...MODE_FIXTURES].map((row): [string, Fixture] => [row.what, row]);
 
 describe('on DPDK ports', () => {
   test.each(ROWS)('%s', (_what, f) => {

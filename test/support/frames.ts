@@ -145,6 +145,15 @@ export function icmp(o: IcmpOptions): Uint8Array {
   return ipv4({ ...o, proto: 1, payload: icmpMessage(o) });
 }
 
+/** The frame of a tunnel: the datagram of `inner` in another one with its TOS, identification, DF and TTL. */
+export function ipip(
+  o: EthOptions & { src: string; dst: string; id?: number },
+  inner: Uint8Array,
+): Uint8Array {
+  const { tos, id, df, ttl } = decode(inner).ip!;
+  return ipv4({ tos, id, df, ttl, ...o, proto: 4, payload: payloadOf(inner) });
+}
+
 /** An echo request or reply. */
 export function ping(
   o: Ipv4Options & { reply?: boolean; ident?: number; seq?: number; data?: Uint8Array | string },
@@ -373,6 +382,7 @@ function checkDatagram(b: Uint8Array, d: Decoded): void {
   if (d.tcp && l4sum({ src: i.src, dst: i.dst }, 6, i.payload) !== 0) bad('TCP checksum');
   if (d.udp && d.udp.checksum !== 0 && l4sum({ src: i.src, dst: i.dst }, 17, i.payload) !== 0)
     bad('UDP checksum');
+  if (i.proto === 4 && !i.mf && i.offset === 0) checkFrame(ethernet({ type: 0x0800, payload: i.payload }));
   if (!d.icmp) return;
   if (rfc1071(i.payload) !== 0) bad('ICMP checksum');
   if ([3, 4, 5, 11, 12].includes(d.icmp.type)) {

@@ -117,8 +117,8 @@ function read(r: Records, c: number): ConnView | undefined {
     vport: b.u16(i + D.dport),
     laddr: b.u32(o + D.daddr),
     lport: b.u16(o + D.dport),
-    daddr: b.u32(o + D.saddr),
-    dport: b.u16(o + D.sport),
+    daddr: b.u32(i + D.newDaddr),
+    dport: b.u16(i + D.newDport),
     dest: r.dest(c),
   };
   const same =

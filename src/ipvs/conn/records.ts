@@ -3,7 +3,7 @@
  * used. Accessors read and write typed arrays at fixed offsets and allocate nothing.
  */
 import { Bytes } from '../../core/bytes.js';
-import { CONN4, CONN_F_HASHED, CONN_F_USED, DIR4, DIR_OUT } from '../../core/layout.js';
+import { CONN4, CONN_F_HASHED, CONN_F_USED, DIR4, DIR_IN, DIR_OUT } from '../../core/layout.js';
 
 const SIZE = CONN4.size;
 const WORDS = SIZE >>> 2;
@@ -81,6 +81,11 @@ export class Records {
   /** IP protocol number. */
   proto(c: number): number {
     return this.u8[c * SIZE + C.in + D.proto]!;
+  }
+
+  /** Address of the real server (SNAT: of the host inside). */
+  realAddr(c: number): number {
+    return this.bytes.u32(this.dir(c, DIR_IN) + D.newDaddr);
   }
 
   timeoutMs(c: number): number {

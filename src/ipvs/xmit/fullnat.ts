@@ -15,6 +15,7 @@ export const fullnat: Xmit = {
   local: true,
   opens: DIR_IN,
   tableIn: TABLE_IN,
+  rewrites: true,
 
   setup(r, c, proto, caddr, cport, vaddr, vport, laddr, lport, daddr, dport) {
     const inward = r.dir(c, DIR_IN);

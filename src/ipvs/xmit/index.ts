@@ -1,10 +1,13 @@
 /** Registry of forwarding modes. */
 import { DpvsError } from '../../core/errors.js';
+import { dr } from './dr.js';
 import { fullnat } from './fullnat.js';
+import { nat } from './nat.js';
 import { snat } from './snat.js';
+import { tunnel } from './tunnel.js';
 import type { Xmit } from './xmit.js';
 
-export const XMITS: readonly Xmit[] = [fullnat, snat];
+export const XMITS: readonly Xmit[] = [nat, tunnel, dr, fullnat, snat];
 
 /** By the number in connection records (the original's, 0 to 7). */
 export const XMIT_BY_FWD: readonly (Xmit | undefined)[] = Array.from({ length: 8 }, (_, n) =>
@@ -18,6 +21,6 @@ export function xmitByName(name: string): Xmit {
   throw new DpvsError(
     'NOTSUPP',
     `forwarding mode '${name}' is not supported`,
-    `supported modes: ${XMITS.map((x) => x.name).join(', ')} (ipvsadm -b is fullnat)`,
+    `supported modes: ${XMITS.map((x) => x.name).join(', ')} (ipvsadm -m, -i, -g, -b)`,
   );
 }

@@ -3,10 +3,14 @@
  * neither route nor neighbour. It is found anew when routes, addresses or devices have changed.
  */
 import { DROP } from '../../core/drops.js';
+import { FLOW_ACTION } from '../../core/layout.js';
 import * as icmp from '../../wire/icmp.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import { D } from '../conn/records.js';
 import type { XmitContext } from './xmit.js';
+
+/** Bytes that IP in IP puts in front of a datagram. */
+export const TUNNEL_OVERHEAD = ipv4.HEADER_LEN;
 
 /**
  * The adjacency for datagram `p`, checked against its TTL and the MTU there.
@@ -38,30 +42,45 @@ export function nextHop(x: XmitContext, p: number, dir: number): number {
   return adj;
 }
 
-/** Sends a rewritten datagram to `adj`, in fragments when it must and may be. Takes ownership. */
-export function deliver(x: XmitContext, p: number, dir: number, adj: number): void {
-  const { packets, records: r } = x;
-  if (packets.len(p) <= r.u32[(dir + D.mtu) >>> 2]!) x.inet.xmit(p, adj);
-  else x.inet.output(p);
+/** Sends a datagram to `adj`, in fragments when it is larger than `mtu` (DF has been looked at). Takes ownership. */
+export function deliver(x: XmitContext, p: number, mtu: number, adj: number): void {
+  if (x.packets.len(p) <= mtu) x.inet.xmit(p, adj);
+  else x.inet.xmitFragments(p, adj, mtu);
 }
 
 function resolve(x: XmitContext, p: number, dir: number): number {
-  const { inet, records: r } = x;
-  const daddr = r.bytes.u32(dir + D.newDaddr);
-  const route = inet.lookup(daddr);
+  const { inet, packets, records: r } = x;
+  const to = r.bytes.u32(dir + D.newDaddr);
+  const actions = r.u16[(dir + D.actions) >>> 1]!;
+  const route = inet.lookup(to);
   // A real server (or client) on one of our own addresses can't be reached through a device.
   if (route === undefined || route.local) {
-    x.packets.drop(p, DROP.IP_NO_ROUTE);
+    packets.drop(p, DROP.IP_NO_ROUTE);
     return 0;
   }
-  const adj = inet.adjacency(route.ifindex, route.via === 0 ? daddr : route.via);
+  // A router would send a datagram that still carries the virtual address back to us.
+  if (actions === FLOW_ACTION.MAC_ONLY && route.via !== 0) {
+    packets.drop(p, DROP.DEST_NOT_ON_LINK);
+    return 0;
+  }
+  const adj = inet.adjacency(route.ifindex, route.via === 0 ? to : route.via);
   if (adj === 0) {
-    x.packets.drop(p, DROP.NEIGH_TABLE_FULL);
+    packets.drop(p, DROP.NEIGH_TABLE_FULL);
     return 0;
   }
-  const mtu = inet.adjMtu(adj);
+  const linkMtu = inet.adjMtu(adj);
+  let mtu = route.mtu !== 0 && route.mtu < linkMtu ? route.mtu : linkMtu;
+  if (actions === FLOW_ACTION.ENCAP_IPIP) {
+    const source = inet.sourceFor(route, to);
+    if (source === 0) {
+      packets.drop(p, DROP.TUNNEL_NO_SOURCE);
+      return 0;
+    }
+    r.bytes.setU32(dir + D.newSaddr, source);
+    mtu = x.tunnelMtus.limit(to, mtu, packets.nowMs) - TUNNEL_OVERHEAD;
+  }
   r.u32[(dir + D.adj) >>> 2] = adj;
   r.u32[(dir + D.adjGen) >>> 2] = inet.generation;
-  r.u32[(dir + D.mtu) >>> 2] = route.mtu !== 0 && route.mtu < mtu ? route.mtu : mtu;
+  r.u32[(dir + D.mtu) >>> 2] = mtu;
   return adj;
 }

@@ -80,5 +80,5 @@ export function sendRewritten(x: XmitContext, p: number, c: number, d: number): 
   const adj = nextHop(x, p, dir);
   if (adj === 0) return;
   rewrite(r, dir, PROTO_BY_NUMBER[r.proto(c)]!, packets.bytes, packets.l3(p), packets.l4(p), x.xmitTtl);
-  deliver(x, p, dir, adj);
+  deliver(x, p, r.u32[(dir + D.mtu) >>> 2]!, adj);
 }

@@ -15,6 +15,7 @@ export const snat: Xmit = {
   local: true,
   opens: DIR_OUT,
   tableIn: TABLE_IN,
+  rewrites: true,
 
   setup(r, c, proto, inside, iport, remote, rport, wan, wport) {
     const outward = r.dir(c, DIR_OUT);

@@ -1,8 +1,9 @@
 /** What a forwarding mode is. A new one is a file in this folder and a line in `index.ts`. */
-import type { DIR_IN, DIR_OUT } from '../../core/layout.js';
+import { DIR_IN, DIR_OUT } from '../../core/layout.js';
 import type { Packets } from '../../core/packet.js';
 import type { Inet } from '../../inet/api.js';
-import type { Records } from '../conn/records.js';
+import { D, type Records } from '../conn/records.js';
+import type { TunnelMtus } from './tunnel-mtu.js';
 
 /** What sending needs. */
 export interface XmitContext {
@@ -11,6 +12,9 @@ export interface XmitContext {
   readonly records: Records;
   /** Count the hop: TTL - 1, and "time exceeded" when it ends here. */
   readonly xmitTtl: boolean;
+  readonly tunnelMtus: TunnelMtus;
+  /** Identification of the last tunnel datagram that was cut into fragments. */
+  outerId: number;
 }
 
 export interface Xmit {
@@ -24,6 +28,11 @@ export interface Xmit {
   readonly opens: typeof DIR_IN | typeof DIR_OUT;
   /** State table of packets from the client: TABLE_IN, or TABLE_IN_ONLY where answers go another way. */
   readonly tableIn: number;
+  /**
+   * Addresses or ports of packets change, both ways. Else packets of the client leave as they came (perhaps inside another
+   * datagram), so the real server has the service's port, and answers that pass by are routed like anything else.
+   */
+  readonly rewrites: boolean;
   /**
    * Writes the match and the rewrite of both directions of a new connection. A mode that isn't `local` gets the client
    * as local address; with SNAT, who opens the connection is the client and its peer both the virtual and the real
@@ -42,6 +51,32 @@ export interface Xmit {
     daddr: number,
     dport: number,
   ): void;
-  /** Forwards a packet of connection `c`, direction `d`. Takes ownership; allocates nothing. */
+  /** Forwards a packet of connection `c`, direction `d` (IN where the mode doesn't rewrite). Takes ownership; allocates nothing. */
   send(x: XmitContext, p: number, c: number, d: number): void;
+}
+
+/**
+ * `Xmit.setup` of modes that don't rewrite: the client's direction goes by FLOW_ACTION `action` to `daddr`. Nothing is done with
+ * answers (no action).
+ */
+export function setupOneWay(
+  r: Records,
+  c: number,
+  action: number,
+  proto: number,
+  caddr: number,
+  cport: number,
+  vaddr: number,
+  vport: number,
+  daddr: number,
+): void {
+  const inward = r.dir(c, DIR_IN);
+  const b = r.bytes;
+  r.setMatch(inward, proto, caddr, cport, vaddr, vport);
+  b.setU32(inward + D.newSaddr, caddr);
+  b.setU32(inward + D.newDaddr, daddr);
+  b.setU16(inward + D.newSport, cport);
+  b.setU16(inward + D.newDport, vport);
+  r.u16[(inward + D.actions) >>> 1] = action;
+  r.setMatch(r.dir(c, DIR_OUT), proto, vaddr, vport, caddr, cport);
 }

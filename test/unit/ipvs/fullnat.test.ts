@@ -158,12 +158,12 @@ describe('the next hop', () => {
     expect(rig.fromClient(big)).toEqual([]);
     expect(rig.inet.errors).toEqual([{ type: 3, code: 4, info: mtu, quoted: big.slice(14) }]);
     expect(rig.dropped('IP_TOO_BIG')).toBe(1);
-    // Without DF it is the stack's to cut up.
+    // Without DF it goes in fragments.
     expect(rig.fromClient(tcp({ src: CLIENT, dst: VIP, flags: 'A', data: ramp(1400) }))).toHaveLength(1);
-    expect(rig.inet.outputs).toBe(1);
+    expect(rig.inet.fragmented).toEqual([mtu]);
     const fits = tcp({ src: CLIENT, dst: VIP, flags: 'A', df: true, data: ramp(mtu - 40) });
     expect(rig.fromClient(fits)).toHaveLength(1);
-    expect(rig.inet.outputs).toBe(1);
+    expect(rig.inet.fragmented).toEqual([mtu]);
     expect(rig.imbalance).toBe(0);
   });
 });

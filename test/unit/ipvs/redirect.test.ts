@@ -1,16 +1,18 @@
 /** Several lcores: a packet that arrives on the wrong one finds its connection. */
 import { describe, expect, it } from 'vitest';
-import { decode, icmp, payloadOf, tcp, udp } from '../../support/frames.js';
+import { ownerByHash } from '../../../src/ipvs/owner.js';
+import { parseIpv4 } from '../../../src/wire/ipv4.js';
+import { decode, icmp, payloadOf, ping, tcp, udp } from '../../support/frames.js';
 import { CLIENT, endpoint, LIP, Rig, RS, VIP } from './rig.js';
 
 const vip = VIP.split(':')[0]!;
 const rs = RS.split(':')[0]!;
 
 /** `n` lcores with the same services. */
-function lcores(n: number, proto: 'tcp' | 'udp' = 'tcp'): Rig[] {
+function lcores(n: number, proto: 'tcp' | 'udp' = 'tcp', fwd = 'fullnat'): Rig[] {
   return Array.from({ length: n }, (_, i) => {
     const rig = new Rig({ lcore: i + 1, lcores: n });
-    rig.serve(proto);
+    rig.serve(proto, { fwd, ...(fwd === 'tunnel' ? { dests: ['192.168.0.2:80'] } : {}) });
     return rig;
   });
 }
@@ -121,6 +123,163 @@ describe.each([2, 3, 4])('with %i lcores', (n) => {
   });
 });
 
+describe.each([2, 3, 4])('NAT with %i lcores', (n) => {
+  const clients = Array.from({ length: 24 }, (_, i) => `10.0.${i % 5}.${i + 1}:${40_000 + 7 * i}`);
+  /** Packets of all clients, or answers to them, by turns on all lcores. */
+  const deal = (
+    rigs: Rig[],
+    port: 0 | 1,
+    frames: Uint8Array[],
+  ): { client: Uint8Array[]; server: Uint8Array[] } => {
+    frames.forEach((f, i) => rigs[i % n]!.native.inject(port, f));
+    return carry(rigs, port);
+  };
+  const opened = (proto: 'tcp' | 'udp' = 'tcp'): Rig[] => {
+    const rigs = lcores(n, proto, 'nat');
+    const first = clients.map((src) =>
+      proto === 'tcp' ? tcp({ src, dst: VIP, flags: 'S' }) : udp({ src, dst: VIP }),
+    );
+    expect(deal(rigs, 0, first).server).toHaveLength(clients.length);
+    return rigs;
+  };
+  const answers = clients.map((dst) => tcp({ src: RS, dst, flags: 'SA' }));
+
+  it('every lcore owns a share, and answers find their connection wherever they arrive', () => {
+    const rigs = opened();
+    expect(Math.min(...rigs.map((r) => r.conns))).toBeGreaterThan(0);
+    for (let shift = 0; shift < n; shift++) {
+      const { client, server } = deal(rigs, 1, [...answers.slice(shift), ...answers.slice(0, shift)]);
+      expect(server).toEqual([]);
+      expect(client.map((f) => decode(f).ip!.src)).toEqual(clients.map(() => vip));
+    }
+    // The client's next packets may come in anywhere, too.
+    const acks = clients.map((src) => tcp({ src, dst: VIP, flags: 'A' })).reverse();
+    expect(deal(rigs, 0, acks).server).toHaveLength(clients.length);
+    expect(rigs.reduce((sum, r) => sum + r.stat('active'), 0)).toBe(clients.length);
+    expect(rigs.map((r) => [r.drops, r.accepted])).toEqual(rigs.map(() => [{}, 0]));
+    balanced(rigs);
+  });
+
+  it.each(['dest.del', 'svc.del'] as const)('connections go on after %s', (op) => {
+    const rigs = opened();
+    const svc = { proto: 'tcp', ...endpoint(VIP) } as const;
+    for (const r of rigs) r.services.apply(op, { svc, dest: endpoint(RS) });
+    const acks = clients.map((src) => tcp({ src, dst: VIP, flags: 'A' })).reverse();
+    expect(deal(rigs, 0, acks).server).toHaveLength(clients.length);
+    expect(deal(rigs, 1, answers.slice(1)).client).toHaveLength(clients.length - 1);
+    // Also when another lcore was restarted meanwhile and knows the history from a snapshot only.
+    const fresh = new Rig({ lcore: 1, lcores: n });
+    for (const c of rigs[1]!.services.snapshot()) fresh.services.apply(c.op, c);
+    rigs[0] = fresh;
+    const foreign = clients.filter((c) => {
+      const { addr, port } = endpoint(c);
+      return ownerByHash(parseIpv4(addr), port, n) !== 1;
+    });
+    expect(foreign.length).toBeGreaterThan(0);
+    foreign.forEach((dst) => fresh.native.inject(1, tcp({ src: RS, dst, flags: 'A' })));
+    expect(carry(rigs).client).toHaveLength(foreign.length);
+  });
+
+  it('ICMP errors of both sides find the connection', () => {
+    const rigs = opened('udp');
+    const e = { type: 3, code: 4, rest: 1400 };
+    const inner = { data: 'abcdefgh' };
+    const about = clients.map((src) =>
+      icmp({ src: rs, dst: src.split(':')[0]!, ...e, data: payloadOf(udp({ src, dst: RS, ...inner })) }),
+    );
+    expect(deal(rigs, 1, [...about.slice(1), about[0]!]).client.map((f) => decode(f).ip!.src)).toEqual(
+      clients.map(() => vip),
+    );
+    const other = clients.map((dst) =>
+      icmp({ src: '10.0.0.254', dst: vip, ...e, data: payloadOf(udp({ src: VIP, dst, ...inner })) }),
+    );
+    const { server } = deal(rigs, 0, other);
+    expect(server.map((f) => decode(f).ip)).toMatchObject(
+      clients.map(() => ({ src: '10.0.0.254', dst: rs })),
+    );
+    balanced(rigs);
+  });
+
+  it('answers to a local address go by its port, also from a server that NAT uses as well', () => {
+    const rigs = lcores(n, 'tcp', 'nat');
+    const svc = { proto: 'tcp', addr: '10.1.1.2', port: 80 } as const;
+    for (const r of rigs) {
+      r.services.apply('svc.add', { svc, scheduler: 'rr' });
+      r.services.apply('dest.add', { svc, dest: endpoint(RS), fwd: 'fullnat' });
+      r.services.apply('laddr.add', { svc, addr: LIP, dev: 'dpdk0' });
+    }
+    const syns = clients.map((src) => tcp({ src, dst: '10.1.1.2:80', flags: 'S' }));
+    const { server } = deal(rigs, 0, syns);
+    const back = server.map((f) => tcp({ src: RS, dst: `${LIP}:${decode(f).tcp!.sport}`, flags: 'SA' }));
+    expect(deal(rigs, 1, back.reverse()).client).toHaveLength(clients.length);
+    balanced(rigs);
+  });
+
+  it('services by match and of ICMP work too', () => {
+    const rigs = Array.from({ length: n }, (_, i) => new Rig({ lcore: i + 1, lcores: n }));
+    const range = { from: '192.168.99.1', to: '192.168.99.9', fromPort: 0, toPort: 65535 };
+    const match = { proto: 'tcp', addr: '0.0.0.0', port: 0, match: { dst: range } } as const;
+    const echo = { proto: 'icmp', addr: vip, port: 0 } as const;
+    for (const r of rigs)
+      for (const svc of [match, echo]) {
+        r.services.apply('svc.add', { svc, scheduler: 'rr' });
+        r.services.apply('dest.add', { svc, dest: { addr: rs, port: 0 }, fwd: 'nat' });
+      }
+    const dst = '192.168.99.3:443';
+    const opened = deal(
+      rigs,
+      0,
+      clients.map((src) => tcp({ src, dst, flags: 'S' })),
+    ).server;
+    expect(opened.map((f) => `${decode(f).ip!.dst}:${decode(f).tcp!.dport}`)).toEqual(
+      clients.map(() => `${rs}:443`),
+    );
+    const back = clients.map((to) => tcp({ src: `${rs}:443`, dst: to, flags: 'SA' })).reverse();
+    expect(deal(rigs, 1, back).client.map((f) => decode(f).ip!.src)).toEqual(
+      clients.map(() => '192.168.99.3'),
+    );
+    const acks = clients.map((src) => tcp({ src, dst, flags: 'A' })).reverse();
+    expect(deal(rigs, 0, acks).server).toHaveLength(clients.length);
+
+    const hosts = clients.map((c) => c.split(':')[0]!);
+    const pings = hosts.map((src, ident) => ping({ src, dst: vip, ident }));
+    expect(deal(rigs, 0, pings).server.map((f) => decode(f).ip!.dst)).toEqual(clients.map(() => rs));
+    const pongs = hosts.map((to, ident) => ping({ src: rs, dst: to, ident, reply: true })).reverse();
+    expect(deal(rigs, 1, pongs).client.map((f) => decode(f).ip!.src)).toEqual(clients.map(() => vip));
+    balanced(rigs);
+  });
+
+  it('another service keeps its packets where they arrive', () => {
+    const rigs = lcores(n);
+    const svc = { proto: 'tcp', addr: '10.1.1.2', port: 80 } as const;
+    const options = { fwd: 'nat', weight: 1, maxConn: 0, minConn: 0 };
+    for (const r of rigs) {
+      r.services.apply('svc.add', { svc, scheduler: 'rr', connTimeout: 0 });
+      r.services.apply('dest.add', { svc, dest: { addr: '192.168.0.9', port: 80 }, ...options });
+    }
+    const syns = clients.map((src) => tcp({ src, dst: VIP, flags: 'S' }));
+    syns.forEach((f, i) => rigs[i % n]!.native.inject(0, f));
+    expect(rigs.map((r) => r.run().server.length)).toEqual(rigs.map(() => clients.length / n));
+  });
+});
+
+it('an error from inside a tunnel reaches the lcore that owns the connection, and all learn the MTU', () => {
+  const rigs = lcores(3, 'tcp', 'tunnel');
+  const [out] = rigs[2]!.fromClient(tcp({ src: CLIENT, dst: VIP, flags: 'S', df: true }));
+  const error = icmp({ src: '192.168.5.1', dst: LIP, type: 3, code: 4, rest: 1000, data: payloadOf(out!) });
+  rigs[0]!.native.inject(1, error);
+  carry(rigs);
+  expect(rigs.map((r) => r.inet.errors.length)).toEqual([0, 0, 1]);
+  expect(rigs.map((r) => r.drops)).toEqual([{}, { ICMP_NO_CONN: 1 }, { ICMP_DONE: 1 }]);
+  for (const rig of rigs) {
+    const o = { src: '10.0.0.8:8', dst: VIP, df: true };
+    rig.fromClient(tcp({ ...o, flags: 'S' }));
+    expect(rig.fromClient(tcp({ ...o, flags: 'A', data: new Uint8Array(1000) }))).toEqual([]);
+    expect(rig.inet.errors.at(-1)).toMatchObject({ type: 3, code: 4, info: 980 });
+  }
+  balanced(rigs);
+});
+
 describe('passing ICMP errors to all lcores', () => {
   it('is bounded, as it multiplies packets', () => {
     const rigs = lcores(3);
@@ -153,6 +312,7 @@ describe('passing ICMP errors to all lcores', () => {
     const back = rigs[0]!.native.exhaust();
     rigs[0]!.packets.pullTo(p, rigs[0]!.packets.data(p) + 14);
     const at = rigs[0]!.packets.data(p);
+    rigs[0]!.packets.setIfindex(p, 1);
     rigs[0]!.packets.setL3(p, at);
     rigs[0]!.packets.setL4(p, at + 20);
     rigs[0]!.ipvs.in(p);

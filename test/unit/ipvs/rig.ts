@@ -55,6 +55,11 @@ export class StubInet implements Inet {
   readonly unreachable = new Set<number>();
   lookups = 0;
   outputs = 0;
+  /** MTUs that datagrams were to be cut to. */
+  readonly fragmented: number[] = [];
+  sharedSource: Inet['sharedSource'];
+  /** By real server: the gateway towards it. */
+  readonly via = new Map<number, number>();
   readonly errors: { type: number; code: number; info: number; quoted: Uint8Array }[] = [];
 
   constructor(private readonly packets: Packets) {}
@@ -66,7 +71,7 @@ export class StubInet implements Inet {
     return {
       dst: daddr,
       plen: 32,
-      via: 0,
+      via: this.via.get(daddr) ?? 0,
       src: 0,
       ifindex,
       mtu: this.routeMtu,
@@ -76,8 +81,10 @@ export class StubInet implements Inet {
       local: this.isLocal(daddr),
     };
   }
+  /** The source of tunnel datagrams. */
+  source = parseIpv4(LIP);
   sourceFor(): number {
-    return 0;
+    return this.source;
   }
   adjacency(ifindex: number): number {
     return ifindex;
@@ -93,6 +100,11 @@ export class StubInet implements Inet {
     const header = Buffer.from(`${PEER_MAC}${OUR_MAC}0800`.replaceAll(':', ''), 'hex');
     this.packets.bytes.raw.set(header, at);
     this.packets.transmit(p, adj - 1);
+  }
+  /** Not cut: the length of what should have been is there. */
+  xmitFragments(p: number, adj: number, mtu: number): void {
+    this.fragmented.push(mtu);
+    this.xmit(p, adj);
   }
   output(p: number): void {
     this.outputs++;
@@ -172,12 +184,12 @@ export class Rig {
   /** VIP with the given real servers by Full-NAT and one local address. */
   serve(
     proto: 'tcp' | 'udp' = 'tcp',
-    o: { dests?: string[]; scheduler?: string } & Partial<SvcOptions> = {},
+    o: { dests?: string[]; scheduler?: string; fwd?: string } & Partial<SvcOptions> = {},
   ): void {
     const svc = { proto, ...endpoint(VIP) };
-    const { dests = [RS], scheduler = 'rr', ...settings } = o;
+    const { dests = [RS], scheduler = 'rr', fwd = 'fullnat', ...settings } = o;
     this.services.apply('svc.add', { svc, scheduler, ...settings });
-    for (const d of dests) this.addDest(d, proto);
+    for (const d of dests) this.addDest(d, proto, { fwd });
     this.addAddress(LIP);
     this.services.apply('laddr.add', { svc, addr: LIP, dev: 'dpdk0' });
   }
@@ -185,11 +197,11 @@ export class Rig {
   addDest(
     at: string,
     proto: 'tcp' | 'udp' = 'tcp',
-    o: { weight?: number; maxConn?: number; minConn?: number } = {},
+    o: { weight?: number; maxConn?: number; minConn?: number; fwd?: string } = {},
   ): void {
     const svc = { proto, ...endpoint(VIP) };
-    const { weight = 1, maxConn = 0, minConn = 0 } = o;
-    this.services.apply('dest.add', { svc, dest: endpoint(at), fwd: 'fullnat', weight, maxConn, minConn });
+    const { weight = 1, maxConn = 0, minConn = 0, fwd = 'fullnat' } = o;
+    this.services.apply('dest.add', { svc, dest: endpoint(at), fwd, weight, maxConn, minConn });
   }
 
   // ----- traffic

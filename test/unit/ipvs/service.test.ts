@@ -124,12 +124,12 @@ describe('errors of commands', () => {
       'dest.add',
       { svc, dest: { addr: '0.0.0.0', port: 1 }, ...options },
     ],
-    ['a mode that is not there', 'NOTSUPP', 'dest.add', { svc, dest: dest(3), ...options, fwd: 'dr' }],
+    ['a mode that is not there', 'NOTSUPP', 'dest.add', { svc, dest: dest(3), ...options, fwd: 'bypass' }],
     [
       'editing to a mode that is not there',
       'NOTSUPP',
       'dest.edit',
-      { svc, dest: dest(2), fwd: 'tunnel', weight: 9 },
+      { svc, dest: dest(2), fwd: 'bypass', weight: 9 },
     ],
     [
       'a lower threshold above the upper',
@@ -162,7 +162,7 @@ describe('errors of commands', () => {
 
   it('name what is supported', () => {
     const s = filled();
-    expect(() => addDest(s, 3, { fwd: 'nat' })).toThrow(failsWith('NOTSUPP', 'fullnat'));
+    expect(() => addDest(s, 3, { fwd: 'bypass' })).toThrow(failsWith('NOTSUPP', 'nat, tunnel, dr, fullnat'));
     expect(() => s.apply('svc.edit', { svc, scheduler: 'x' })).toThrow(failsWith('NOTSUPP', 'rr, wrr, wlc'));
   });
 });

@@ -1,0 +1,438 @@
+/**
+ * Forwarding modes as fixtures (see fixtures.ts): mode x arms x protocol x direction x error. With one arm, client, real server
+ * and we are on one link; with two, the real server is on a second one.
+ */
+import type { Command } from '../../src/control/schema.js';
+import { icmp, ipip, ipv4, payloadOf, ramp, tcp, udp } from '../support/frames.js';
+import type { TcpOptions, UdpOptions } from '../support/frames.js';
+import { macOf } from '../support/lab.js';
+import type { Fixture, Placed, Step } from './fixtures.js';
+
+type Mode = 'nat' | 'dr' | 'tunnel' | 'fullnat';
+type Proto = 'tcp' | 'udp';
+type Any = Partial<TcpOptions & UdpOptions>;
+
+const CLIENT_IP = '192.168.100.3';
+const CLIENT = `${CLIENT_IP}:40000`;
+const VIP_IP = '192.168.100.100';
+const VIP = `${VIP_IP}:80`;
+const CLIENT_MAC = '02:00:00:00:00:03';
+const RS_MAC = '02:00:00:00:00:02';
+const ROUTER_IP = '192.168.100.254';
+/** Identification of the `n`th datagram of our own; see scene.ts. */
+const id = (n: number): number => 0x8000 + n;
+
+/** Where the real server is. */
+interface Arms {
+  name: string;
+  /** Its port of ours and that port's device. */
+  port: 0 | 1;
+  rs: string;
+  /** Our address on that link: source of tunnels, local address of Full-NAT. */
+  ours: string;
+  setup: Command[];
+}
+const addr = (a: string, plen: number, dev: string): Command => ({
+  op: 'addr.add',
+  dev,
+  addr: a,
+  plen,
+  scope: 'global',
+  validLft: 0,
+  sapool: false,
+});
+const neigh = (a: string, lladdr: string, dev: string): Command => ({
+  op: 'neigh.add',
+  dev,
+  addr: a,
+  lladdr,
+});
+const CLIENT_SIDE: Command[] = [addr(VIP_IP, 24, 'dpdk0'), neigh(CLIENT_IP, CLIENT_MAC, 'dpdk0')];
+const ONE: Arms = {
+  name: 'one arm',
+  port: 0,
+  rs: '192.168.100.2',
+  ours: VIP_IP,
+  setup: [...CLIENT_SIDE, neigh('192.168.100.2', RS_MAC, 'dpdk0')],
+};
+const TWO: Arms = {
+  name: 'two arms',
+  port: 1,
+  rs: '10.0.0.2',
+  ours: '10.0.0.1',
+  setup: [...CLIENT_SIDE, addr('10.0.0.1', 24, 'dpdk1'), neigh('10.0.0.2', RS_MAC, 'dpdk1')],
+};
+
+const toUs = { smac: CLIENT_MAC, dmac: macOf(0) };
+const toClient = { smac: macOf(0), dmac: CLIENT_MAC };
+
+class Case {
+  private readonly rsToUs: { smac: string; dmac: string };
+  private readonly toRs: { smac: string; dmac: string };
+  private readonly lip: string;
+  readonly rs: string;
+
+  constructor(
+    readonly mode: Mode,
+    readonly proto: Proto,
+    readonly arms: Arms,
+  ) {
+    this.rsToUs = { smac: RS_MAC, dmac: macOf(arms.port) };
+    this.toRs = { smac: macOf(arms.port), dmac: RS_MAC };
+    this.rs = `${arms.rs}:${mode === 'nat' || mode === 'fullnat' ? 8080 : 80}`;
+    this.lip = arms.port === 0 ? '192.168.100.200' : '10.0.0.200';
+  }
+
+  get name(): string {
+    return `${this.mode} ${this.proto.toUpperCase()}, ${this.arms.name}`;
+  }
+
+  /** True when answers pass, translated. */
+  get bothWays(): boolean {
+    return this.mode === 'nat' || this.mode === 'fullnat';
+  }
+
+  fixture(what: string, steps: Step[], o: Partial<Fixture> = {}): Fixture {
+    const svc = { proto: this.proto, addr: VIP_IP, port: 80 };
+    const [rs, port] = this.rs.split(':') as [string, string];
+    const dev = `dpdk${this.arms.port}`;
+    const setup: Command[] = [
+      ...this.arms.setup,
+      { op: 'svc.add', svc, scheduler: 'rr', connTimeout: 0 },
+      {
+        op: 'dest.add',
+        svc,
+        dest: { addr: rs, port: Number(port) },
+        fwd: this.mode,
+        weight: 1,
+        maxConn: 0,
+        minConn: 0,
+      },
+    ];
+    if (this.mode === 'fullnat') setup.push({ op: 'laddr.add', svc, addr: this.lip, dev });
+    return {
+      ports: this.arms.port === 0 ? [{}] : [{}, {}],
+      ...o,
+      setup,
+      what: `${this.name}: ${what}`,
+      steps,
+    };
+  }
+
+  // ----- frames
+
+  private build(eth: object, src: string, dst: string, o: Any): Uint8Array {
+    return this.proto === 'tcp' ? tcp({ ...o, ...eth, src, dst }) : udp({ ...o, ...eth, src, dst });
+  }
+  fromClient(o: Any): Uint8Array {
+    return this.build(toUs, CLIENT, VIP, o);
+  }
+  /** What the real server gets of it. */
+  toServer(o: Any): Uint8Array {
+    switch (this.mode) {
+      case 'nat':
+        return this.build(this.toRs, CLIENT, this.rs, o);
+      case 'fullnat':
+        return this.build(this.toRs, `${this.lip}:1025`, this.rs, o);
+      case 'dr':
+        return this.build(this.toRs, CLIENT, VIP, o);
+      default:
+        return ipip({ ...this.toRs, src: this.arms.ours, dst: this.arms.rs }, this.fromClient(o));
+    }
+  }
+  /** An answer; in DR and tunnel mode one that takes its way through us. */
+  fromServer(o: Any): Uint8Array {
+    if (!this.bothWays) return this.build(this.rsToUs, VIP, CLIENT, o);
+    return this.build(this.rsToUs, this.rs, this.mode === 'nat' ? CLIENT : `${this.lip}:1025`, o);
+  }
+  toClient(o: Any): Uint8Array {
+    return this.build(toClient, VIP, CLIENT, o);
+  }
+  onClientSide(...frames: Uint8Array[]): Placed[] {
+    return frames.map((frame) => ({ port: 0, frame }));
+  }
+  onServerSide(...frames: Uint8Array[]): Placed[] {
+    return frames.map((frame) => ({ port: this.arms.port, frame }));
+  }
+
+  // ----- steps
+
+  in(o: Any): Step {
+    return { in: this.onClientSide(this.fromClient(o)), out: this.onServerSide(this.toServer(o)) };
+  }
+  back(o: Any): Step {
+    return { in: this.onServerSide(this.fromServer(o)), out: this.onClientSide(this.toClient(o)) };
+  }
+  /** The connection is there. */
+  opened(): Step[] {
+    if (this.proto === 'udp')
+      return [this.in({ data: 'a' }), ...(this.bothWays ? [this.back({ data: 'b' })] : [])];
+    const answer = this.bothWays ? [this.back({ flags: 'SA', seq: 9000, ack: 1001 })] : [];
+    return [this.in({ flags: 'S', seq: 1000 }), ...answer, this.in({ flags: 'A', seq: 1001, ack: 9001 })];
+  }
+  /** A datagram of `size` bytes of an open connection. */
+  sized(size: number, o: Any = {}): Any {
+    if (this.proto === 'udp') return { data: ramp(size - 28), ...o };
+    return { flags: 'A', seq: 1001, ack: 9001, data: ramp(size - 40), ...o };
+  }
+
+  /** An error that somebody else reports. */
+  private report(eth: object, src: string, dst: string, about: Uint8Array, o: Any = {}): Uint8Array {
+    return icmp({
+      ...eth,
+      src,
+      dst,
+      type: 3,
+      code: 4,
+      rest: 1280,
+      data: payloadOf(about).slice(0, 100),
+      ...o,
+    });
+  }
+  /** A router on the client's side says that an answer was too big; what the real server gets of that. */
+  aboutAnswer(o: Any): Step {
+    const report = this.report(toUs, ROUTER_IP, VIP_IP, this.toClient(o));
+    const [lip] = this.fullnatLocal();
+    const passed = {
+      fullnat: () => this.report(this.toRs, lip, this.arms.rs, this.fromServer(o)),
+      nat: () => this.report(this.toRs, ROUTER_IP, this.arms.rs, this.fromServer(o)),
+      dr: () => this.report(this.toRs, ROUTER_IP, VIP_IP, this.fromServer(o)),
+      tunnel: () => ipip({ ...this.toRs, src: this.arms.ours, dst: this.arms.rs }, report),
+    }[this.mode]();
+    return { in: this.onClientSide(report), out: this.onServerSide(passed) };
+  }
+  /** The real server, or a router before it, reports a packet of the client. */
+  aboutQuestion(o: Any): Step {
+    const [lip] = this.fullnatLocal();
+    if (this.mode === 'tunnel') {
+      const report = this.report(this.rsToUs, this.arms.rs, this.arms.ours, this.toServer(o));
+      // Told by ourselves, with what of the client's datagram was quoted.
+      const told = icmp({
+        ...toClient,
+        src: VIP_IP,
+        dst: CLIENT_IP,
+        tos: 0xc0,
+        id: id(1),
+        type: 3,
+        code: 4,
+        rest: 1260,
+        data: payloadOf(this.fromClient(o)).slice(0, 80),
+      });
+      return { in: this.onServerSide(report), out: this.onClientSide(told) };
+    }
+    const report = this.report(
+      this.rsToUs,
+      this.arms.rs,
+      this.mode === 'nat' ? CLIENT_IP : lip,
+      this.toServer(o),
+    );
+    const passed = this.report(toClient, VIP_IP, CLIENT_IP, this.fromClient(o));
+    return { in: this.onServerSide(report), out: this.onClientSide(passed) };
+  }
+  private fullnatLocal(): [string] {
+    return [this.lip];
+  }
+
+  /** An error of ours to the client. */
+  weTell(about: Uint8Array, type: number, code: number, rest = 0): Placed[] {
+    const data = payloadOf(about).slice(0, 548);
+    return this.onClientSide(
+      icmp({ ...toClient, src: VIP_IP, dst: CLIENT_IP, tos: 0xc0, id: id(1), type, code, rest, data }),
+    );
+  }
+  /** An error of ours to the real server, about an answer in DR or tunnel mode that passes by. */
+  weTellServer(about: Uint8Array, type: number, code: number, rest = 0): Placed[] {
+    const data = payloadOf(about).slice(0, 548);
+    const o = { src: this.arms.ours, dst: VIP_IP, tos: 0xc0, id: id(1), type, code, rest, data };
+    const plain = icmp({ ...this.toRs, ...o });
+    const frame =
+      this.mode === 'dr' ? plain : ipip({ ...this.toRs, src: this.arms.ours, dst: this.arms.rs }, plain);
+    return this.onServerSide(frame);
+  }
+}
+
+const wait = (ms: number): Step => ({ wait: ms, out: [] });
+
+function ofCase(c: Case): Fixture[] {
+  const { proto, mode, bothWays } = c;
+  const open = { open: 1 };
+  const full = { tos: 0x10, id: 0x1234, df: true, ttl: 17 };
+  const end: Any = { flags: 'FA', seq: 1001, ack: 9001 };
+  const tcpEnd = bothWays ? [c.in(end), c.back({ flags: 'FA', seq: 9001, ack: 1002 })] : [c.in(end)];
+  const dead = c.fromClient(c.sized(60, { ttl: 0 }));
+  const last = c.fromClient(c.sized(60, { ttl: 1 }));
+  const room = mode === 'tunnel' ? 1480 : 1500;
+  const big = c.fromClient(c.sized(room + 1, { df: true }));
+  const list = [
+    c.fixture(
+      'a whole connection, which ends in time',
+      [
+        ...c.opened(),
+        c.in(c.sized(100, full)),
+        c.in(c.sized(room, { df: true })),
+        ...(bothWays ? [c.back(c.sized(1500, full)), c.back(c.sized(41, { ttl: 1 }))] : []),
+        ...(proto === 'tcp' ? tcpEnd : []),
+        wait(9000),
+      ],
+      { config: { udpTimeoutsMs: { oneway: 5000, normal: 5000 } } },
+    ),
+    c.fixture(
+      'an error about an answer reaches the real server',
+      [...c.opened(), c.aboutAnswer(c.sized(1400))],
+      open,
+    ),
+    c.fixture(
+      'too big for the way to the real server: reported',
+      [...c.opened(), { in: c.onClientSide(big), out: c.weTell(big, 3, 4, room) }],
+      { ...open, drops: { IP_TOO_BIG: 1 } },
+    ),
+    c.fixture(
+      'no time left to live: reported',
+      [...c.opened(), { in: c.onClientSide(dead), out: c.weTell(dead, 11, 0) }],
+      { ...open, drops: { IP_TTL: 1 } },
+    ),
+    c.fixture(
+      'hops counted: one less, and reported when that was the last',
+      [
+        {
+          in: c.onClientSide(c.fromClient(first(proto, 64))),
+          out: c.onServerSide(c.toServer(first(proto, 63))),
+        },
+        { in: c.onClientSide(last), out: c.weTell(last, 11, 0) },
+      ],
+      { ...open, config: { xmitTtl: true }, drops: { IP_TTL: 1 } },
+    ),
+  ];
+  if (mode !== 'dr')
+    list.push(
+      c.fixture(
+        'an error about a question reaches the client',
+        [...c.opened(), c.aboutQuestion(c.sized(1400, { df: true }))],
+        { ...open, drops: mode === 'tunnel' ? { ICMP_DONE: 1 } : {} },
+      ),
+    );
+  if (proto === 'udp') list.push(cut(c));
+  if (!bothWays && c.arms === TWO) list.push(...passingBy(c));
+  return list;
+}
+
+const first = (proto: Proto, ttl: number): Any =>
+  proto === 'tcp' ? { flags: 'S', ttl } : { data: 'a', ttl };
+
+/** A datagram of 1480 bytes without DF over a link of 1400. */
+function cut(c: Case): Fixture {
+  const o = { id: 9, data: ramp(1452) };
+  const whole = c.toServer(o);
+  // Fragments of a tunnel's datagram get a number of the load balancer's own.
+  const header = {
+    smac: macOf(c.arms.port),
+    dmac: RS_MAC,
+    proto: whole[23]!,
+    src: addrAt(whole, 26),
+    dst: addrAt(whole, 30),
+    id: c.mode === 'tunnel' ? 1 : 9,
+  };
+  const body = payloadOf(whole).slice(20);
+  return {
+    ...c.fixture('over the MTU without DF it leaves in fragments', [
+      {
+        in: c.onClientSide(c.fromClient(o)),
+        out: c.onServerSide(
+          ipv4({ ...header, mf: true, payload: body.slice(0, 1376) }),
+          ipv4({ ...header, offset: 1376, payload: body.slice(1376) }),
+        ),
+      },
+    ]),
+    ports: c.arms.port === 0 ? [{ mtu: 1400 }] : [{}, { mtu: 1400 }],
+    open: 1,
+  };
+}
+const addrAt = (frame: Uint8Array, at: number): string => frame.slice(at, at + 4).join('.');
+
+/** DR and tunnel where we are the real server's gateway: its answers are routed, from the virtual address. */
+function passingBy(c: Case): Fixture[] {
+  const routed = { config: { forwarding: true }, open: 1 };
+  const small = [{ mtu: 1400 }, {}];
+  const big = c.fromServer(c.sized(1401, { df: true }));
+  const last = c.fromServer(c.sized(60, { ttl: 1 }));
+  const question = c.fromClient(c.sized(200));
+  const spoofed = c.fromServer({ ...c.sized(60), dst: VIP });
+  return [
+    c.fixture(
+      'answers that pass by are routed',
+      [
+        ...c.opened(),
+        {
+          in: c.onServerSide(c.fromServer(c.sized(1000, { ttl: 64 }))),
+          out: c.onClientSide(c.toClient(c.sized(1000, { ttl: 63 }))),
+        },
+      ],
+      routed,
+    ),
+    c.fixture(
+      'an answer that is too big is reported to the real server, which has the virtual address',
+      [...c.opened(), { in: c.onServerSide(big), out: c.weTellServer(big, 3, 4, 1400) }],
+      { ...routed, ports: small, drops: { IP_TOO_BIG: 1 } },
+    ),
+    c.fixture(
+      'an answer whose hops end here is reported to the real server',
+      [...c.opened(), { in: c.onServerSide(last), out: c.weTellServer(last, 11, 0) }],
+      { ...routed, drops: { IP_TTL: 1 } },
+    ),
+    c.fixture(
+      'an error of the real server about a question passes by',
+      [
+        ...c.opened(),
+        {
+          in: c.onServerSide(
+            icmp({
+              smac: RS_MAC,
+              dmac: macOf(1),
+              src: VIP_IP,
+              dst: CLIENT_IP,
+              type: 3,
+              code: 3,
+              data: payloadOf(question),
+            }),
+          ),
+          out: c.onClientSide(
+            icmp({
+              ...toClient,
+              src: VIP_IP,
+              dst: CLIENT_IP,
+              ttl: 63,
+              type: 3,
+              code: 3,
+              data: payloadOf(question),
+            }),
+          ),
+        },
+      ],
+      routed,
+    ),
+    c.fixture(
+      'nothing from the virtual address is let in to an address of ours',
+      [...c.opened(), { in: c.onServerSide(respoof(spoofed)), out: [] }],
+      { ...routed, drops: { IP_BAD_ADDR: 1 } },
+    ),
+  ];
+}
+
+/** The same datagram, for our own address. */
+function respoof(frame: Uint8Array): Uint8Array {
+  return ipv4({
+    smac: RS_MAC,
+    dmac: macOf(1),
+    src: VIP_IP,
+    dst: VIP_IP,
+    proto: frame[23]!,
+    payload: payloadOf(frame).slice(20),
+  });
+}
+
+export const MODE_FIXTURES: readonly Fixture[] = (['nat', 'dr', 'tunnel', 'fullnat'] as const).flatMap(
+  (mode) =>
+    (['tcp', 'udp'] as const).flatMap((proto) =>
+      [ONE, TWO].flatMap((arms) => ofCase(new Case(mode, proto, arms))),
+    ),
+);
