@@ -73,6 +73,13 @@ const svcOptions = {
       'connections of a real server that is removed, inhibited or at weight 0 end at their next packet',
     )
     .default(false),
+  bps: z.int().min(0).max(1e12).describe('bits a second of each direction, 0 = no limit').default(0),
+  limitProportion: z
+    .int()
+    .min(0)
+    .max(100)
+    .describe('percent of new connections that are let in')
+    .default(100),
 };
 export type SvcOptions = z.output<z.ZodObject<typeof svcOptions>>;
 

@@ -96,6 +96,11 @@ const TABLE = {
     text: 'no address of ours to send a tunnel packet from',
     hint: 'dpip addr add on the device towards the real server, or src in its route',
   },
+  SVC_RATE: { text: 'service over its bandwidth', hint: 'ipvsadm -E … --bps' },
+  SVC_PROPORTION: {
+    text: 'not among the new connections that are let in',
+    hint: 'ipvsadm -E … --limit-proportion',
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

@@ -378,6 +378,8 @@ export const DEST_STATS = struct(
 );
 
 export const DEST_CAP = 65536;
+/** Services, those by match included. */
+export const SVC_CAP = 65536;
 
 /** Structs that the C++ header gets, dependencies first. */
 export const STRUCTS: readonly Struct[] = [PKT, LCORE_BLOCK, ADJ, DIR4, CONN4, LCORE_STATS, DEST_STATS];

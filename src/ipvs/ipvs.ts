@@ -2,14 +2,24 @@
  * The load balancer of one lcore, between routing and the wire: it sees every datagram before routing, finds or makes
  * the connection that it belongs to, steps the connection's state and forwards it by the connection's mode.
  */
+import type { Bytes } from '../core/bytes.js';
 import { DROP } from '../core/drops.js';
-import { CONN_F_INACTIVE, DEST_F_QUIESCENT, DIR_IN, DIR_OUT, LCORE_STATS } from '../core/layout.js';
+import {
+  CONN_F_INACTIVE,
+  DEST_F_EXCEPTION,
+  DEST_F_QUIESCENT,
+  DEST_F_SLOW,
+  DIR_IN,
+  DIR_OUT,
+  LCORE_STATS,
+} from '../core/layout.js';
 import type { Packets } from '../core/packet.js';
 import { L2_HOST, NO_PACKET } from '../core/packet.js';
 import { ownerOf, type SaPool } from '../core/sapool.js';
 import { ACCEPT, type Hook, type Inet, STOLEN } from '../inet/api.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
+import { Bandwidth } from './bandwidth.js';
 import type { FlowIndex } from './conn/flow-index.js';
 import { D } from './conn/records.js';
 import { ConnTable } from './conn/table.js';
@@ -75,9 +85,12 @@ export class Ipvs {
   private readonly saPool: SaPool;
   private readonly laddrs: LocalAddrs;
   private readonly stats: DestStats;
+  private readonly bandwidth: Bandwidth;
   private readonly timeouts: readonly (Uint32Array | undefined)[];
   private readonly lcore: number;
   private readonly lcores: number;
+  /** Of `dice`; never 0. */
+  private seed = Math.floor(Math.random() * 0x7fffffff) + 1;
   /** Frames passed to all lcores in this second, and its beginning. */
   private spreads = 0;
   private spreadsSinceMs = 0;
@@ -91,6 +104,7 @@ export class Ipvs {
     this.lcores = o.lcores;
     const shared = o.shared ?? sharedMemory();
     this.stats = new DestStats(o.destStats, new DestLimits(shared.limits));
+    this.bandwidth = new Bandwidth(shared.bandwidth);
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
     const config = o.config ?? {};
     this.laddrs = new LocalAddrs(o.saPool, o.services, this.table);
@@ -144,10 +158,16 @@ export class Ipvs {
       this.expire(ref >>> 1);
       return this.unknown(p, proto, l3, l4, ports);
     }
-    if ((this.stats.flags(this.table.records.dest(ref >>> 1)) & DEST_F_QUIESCENT) !== 0) {
+    const slot = this.table.records.dest(ref >>> 1);
+    const rules = this.stats.flags(slot) & DEST_F_EXCEPTION;
+    if ((rules & DEST_F_QUIESCENT) !== 0) {
       // The client will try again and get another real server.
       this.expire(ref >>> 1);
       packets.drop(p, DROP.CONN_DEST_GONE);
+      return STOLEN;
+    }
+    if ((rules & DEST_F_SLOW) !== 0 && !this.withinRate(this.services.destAt(slot)?.svc, ref & 1, b, l3)) {
+      packets.drop(p, DROP.SVC_RATE);
       return STOLEN;
     }
     this.forward(p, ref >>> 1, ref & 1, proto, l3, l4);
@@ -345,11 +365,30 @@ export class Ipvs {
     }
     if (!whole) packets.drop(p, DROP.L4_BAD_HEADER);
     else if (!proto.opens(b, l4)) packets.drop(p, DROP.CONN_NO_SYN);
+    else if (svc.limitProportion < 100 && this.dice() >= svc.limitProportion) {
+      packets.drop(p, DROP.SVC_PROPORTION);
+    } else if (!this.withinRate(svc, DIR_IN, b, l3)) packets.drop(p, DROP.SVC_RATE);
     else {
       const c = this.open(p, svc, saddr, sport, daddr, dport);
       if (c !== 0) this.forward(p, c, XMIT_BY_FWD[this.table.records.fwd(c)]!.opens, proto, l3, l4);
     }
     return STOLEN;
+  }
+
+  /** True when the service may carry this packet now. */
+  private withinRate(svc: Svc | undefined, d: number, b: Bytes, l3: number): boolean {
+    if (svc === undefined || svc.bps === 0) return true;
+    return this.bandwidth.take(svc.slot, d, ipv4.totalLen(b, l3), svc.bps, this.packets.nowMs);
+  }
+
+  /** 0 to 99, each as likely (xorshift32: without an allocation). */
+  private dice(): number {
+    let s = this.seed;
+    s ^= s << 13;
+    s ^= s >>> 17;
+    s ^= s << 5;
+    this.seed = s;
+    return (s >>> 0) % 100;
   }
 
   /**
@@ -466,8 +505,10 @@ export class Ipvs {
 
   /** Writes down for both paths what holds for the packets and connections of a real server. */
   private ruled(dest: Dest): void {
-    const quiescent = dest.svc.expireQuiescent && isQuiescent(dest);
-    this.stats.setFlags(dest.slot, DEST_F_QUIESCENT, quiescent ? DEST_F_QUIESCENT : 0);
+    const { svc, slot } = dest;
+    const quiescent = svc.expireQuiescent && isQuiescent(dest) ? DEST_F_QUIESCENT : 0;
+    const slow = svc.bps > 0 ? DEST_F_SLOW : 0;
+    this.stats.setFlags(slot, DEST_F_EXCEPTION, quiescent | slow);
     this.stats.limit(dest.slot, dest.maxConn);
   }
 

@@ -13,6 +13,8 @@ export const SVC_DEFAULTS: Readonly<SvcOptions> = {
    */
   connTimeout: 0,
   expireQuiescent: false,
+  bps: 0,
+  limitProportion: 100,
 };
 
 export const DEST_DEFAULTS: Readonly<DestOptions> = {

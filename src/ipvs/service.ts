@@ -7,7 +7,7 @@
  */
 import { DpvsError } from '../core/errors.js';
 import { IntMap } from '../core/intmap.js';
-import { DEST_CAP } from '../core/layout.js';
+import { DEST_CAP, SVC_CAP } from '../core/layout.js';
 import { formatMatch, type MatchSpec } from '../core/match.js';
 import { formatIpv4, isMulticast, isReserved, isThisNetwork, parseIpv4 } from '../wire/ipv4.js';
 import { type EndMemory, Ends } from './ends.js';
@@ -51,6 +51,8 @@ export interface Svc extends SvcOptions {
   readonly name: string;
   /** What a service by match covers. */
   readonly match: Match | undefined;
+  /** Number in memory that lcores share, 1 to SVC_CAP-1. */
+  readonly slot: number;
   scheduler: Scheduler;
   /** Some of the scheduler's flags, in its order. */
   schedFlags: readonly string[];
@@ -82,7 +84,9 @@ interface SchedOptions {
 type Optional<T> = { [K in keyof T]?: T[K] | undefined };
 
 export interface ServiceOps {
-  'svc.add': { svc: SvcKeyParams; scheduler: string } & SchedOptions & Optional<SvcOptions>;
+  /** `slot` only in snapshots. */
+  'svc.add': { svc: SvcKeyParams; scheduler: string } & SchedOptions &
+    Optional<SvcOptions & { slot: number }>;
   'svc.edit': { svc: SvcKeyParams; scheduler?: string | undefined } & SchedOptions & Optional<SvcOptions>;
   'svc.del': { svc: SvcKeyParams };
   'svc.flush': object;
@@ -98,8 +102,8 @@ export interface ServiceOps {
   'dest.del': { svc: SvcKeyParams; dest: DestKeyParams };
   'laddr.add': { svc: SvcKeyParams; addr: string; dev: string };
   'laddr.del': { svc: SvcKeyParams; addr: string; dev: string };
-  /** Only in snapshots, first: the memory of the slot allocator. */
-  'svc.slots': SlotMemory & { ends?: EndMemory[] };
+  /** Only in snapshots, first: the memory of the slot allocators, of real servers and of services. */
+  'svc.slots': SlotMemory & { svcs?: SlotMemory; ends?: EndMemory[] };
 }
 export type ServiceOp = keyof ServiceOps;
 export type ServiceCommand = { [O in ServiceOp]: { op: O } & ServiceOps[O] }[ServiceOp];
@@ -135,6 +139,7 @@ export class Services {
   /** What the modes of real servers say about addresses. */
   readonly ends = new Ends();
   private readonly slots: Slots;
+  private readonly svcSlots = new Slots(SVC_CAP);
   private readonly bySlot: (Dest | undefined)[] = [];
   private readonly listeners: ServiceListener[] = [];
 
@@ -222,12 +227,20 @@ export class Services {
 
   /** Operations that make an empty replica equal to this one. */
   snapshot(): ServiceCommand[] {
-    const out: ServiceCommand[] = [{ op: 'svc.slots', ...this.slots.memory(), ends: this.ends.memory() }];
+    const out: ServiceCommand[] = [
+      {
+        op: 'svc.slots',
+        ...this.slots.memory(),
+        svcs: this.svcSlots.memory(),
+        ends: this.ends.memory(),
+      },
+    ];
     for (const s of this.list()) {
       const svc = keyOf(s);
       const scheduler = s.scheduler.name;
       const schedFlags = [...s.schedFlags];
-      out.push({ op: 'svc.add', svc, scheduler, schedFlags, ...optionsOf(SVC_DEFAULTS, s) });
+      const { slot } = s;
+      out.push({ op: 'svc.add', svc, scheduler, schedFlags, ...optionsOf(SVC_DEFAULTS, s), slot });
       for (const d of s.dests) {
         const dest = { addr: formatIpv4(d.addr), port: d.port };
         const options = optionsOf(DEST_DEFAULTS, d);
@@ -249,6 +262,7 @@ export class Services {
     },
     'svc.slots': (p) => {
       this.slots.restore(p);
+      if (p.svcs) this.svcSlots.restore(p.svcs);
       for (const [slot, , expire] of p.free) for (const l of this.listeners) l.slotFreed?.(slot, expire);
       this.ends.restore(p.ends ?? []);
     },
@@ -279,6 +293,7 @@ export class Services {
     const schedFlags = schedulerFlags(scheduler, p);
     const svc: Svc = {
       ...key,
+      slot: this.svcSlots.take(key.name, p.slot).slot,
       scheduler,
       schedFlags,
       schedState: undefined,
@@ -333,6 +348,7 @@ export class Services {
 
   private removeSvc(svc: Svc): void {
     while (svc.dests.length > 0) this.removeDest(svc.dests[0]!);
+    this.svcSlots.release(svc.name, svc.slot, false);
     if (svc.match !== undefined) {
       this.matching.splice(this.matching.indexOf(svc), 1);
       return;

@@ -52,7 +52,7 @@ export class Slots {
       this.free.delete(k);
       return { slot: oldest.slot, use: 'new' };
     }
-    throw new DpvsError('RESOURCE', `all ${this.cap - 1} real server slots are in use`);
+    throw new DpvsError('RESOURCE', `all ${this.cap - 1} slots are in use`);
   }
 
   /** Frees the slot of a removed real server, whose connections are to `expire` or not. */

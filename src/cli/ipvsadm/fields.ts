@@ -105,6 +105,9 @@ export function flag<P, E>({ key, shown, ...spec }: Common<KeysOf<E, boolean>>):
   return [on, off];
 }
 
+/** `10M` */
+export const megabits = (bps: number): string => `${bps / 1e6}M`;
+
 /** Of the original, and not supported yet. */
 const later = (spec: OptionSpec): Field<object, unknown> => ({
   ...spec,
@@ -149,6 +152,28 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
   }),
   later({ name: 'quic', doc: 'QUIC service' }),
   later({ name: 'dest-check', value: 'CONF', doc: 'passive health check' }),
+  {
+    name: 'bps',
+    value: 'N[K|M|G]',
+    doc: 'bandwidth of each direction in bits a second, 0 = no limit',
+    parse(text) {
+      const [, number, unit = ''] = /^(\d{1,12})([KMG]?)$/i.exec(text) ?? [];
+      const bps = Number(number) * 1000 ** ' KMG'.indexOf(unit.toUpperCase() || ' ');
+      if (!(bps <= 1e12)) throw fail(`illegal bps specified: ${text}`);
+      return { bps };
+    },
+    save: (s) => (s.bps === 0 ? '' : `--bps ${s.bps}`),
+    show: (s) => (s.bps === 0 ? '' : `bps ${megabits(s.bps)}`),
+  },
+  numeric({
+    name: 'limit-proportion',
+    key: 'limitProportion',
+    value: 'N',
+    doc: 'percent of new connections that are let in; 100 when left out',
+    max: 100,
+    none: 100,
+    shown: 'limit-proportion',
+  }),
   later({ name: 'pe', value: 'NAME', doc: 'persistence engine' }),
 ];
 

@@ -2,7 +2,7 @@
 import type { ConnEntry, DestEntry, LaddrEntry, QueryResults, SvcEntry } from '../../control/results.js';
 import type { Format } from './action.js';
 import { serviceTitle } from './endpoint.js';
-import { SERVICE_FIELDS, shownFields } from './fields.js';
+import { megabits, SERVICE_FIELDS, shownFields } from './fields.js';
 
 const FORWARD_NAMES: Record<DestEntry['fwd'], string> = {
   nat: 'Masq',
@@ -46,6 +46,8 @@ export function formatServices(
 
 function serviceLine(s: SvcEntry, format: Format, exact: boolean): string {
   const name = serviceTitle(s.svc);
+  if (format === 'rate' && s.bps > 0)
+    return left(`${name} bps ${megabits(s.bps)}`, 33) + numbers(s, format, exact);
   if (format === 'stats' || format === 'rate') return left(name, 33) + numbers(s, format, exact);
   return name + shownFields(SERVICE_FIELDS, s);
 }

@@ -29,6 +29,8 @@ describe('requests', () => {
     [`-E ${T} -s wlc`, 'svc.edit', { svc, scheduler: 'wlc' }],
     [`-A ${T} --expire-quiescent`, 'svc.add', { svc, expireQuiescent: true }],
     [`-E ${T} --no-expire-quiescent`, 'svc.edit', { svc, expireQuiescent: false }],
+    [`-A ${T} --bps 10M --limit-proportion 50`, 'svc.add', { svc, bps: 10_000_000, limitProportion: 50 }],
+    [`-E ${T} --bps 2500`, 'svc.edit', { svc, bps: 2500 }],
     [`-D ${T}`, 'svc.del', { svc }],
     ['-C', 'svc.flush', {}],
     ['-Z', 'svc.zero', {}],
