@@ -9,8 +9,16 @@
  * Time is virtual: poll() takes the machine's clock only where it is ahead of the block's, and `nowMs` begins far
  * ahead of it.
  */
-import { TX_DST_REDIRECT, LCORE_BLOCK, MBUF, MBUF_DATA_ROOM } from '../../src/core/layout.js';
-import type { LcoreConfig } from '../../src/core/native.js';
+import {
+  DEST_CAP,
+  DEST_STATS,
+  LCORE_BLOCK,
+  LCORE_STATS,
+  MBUF,
+  MBUF_DATA_ROOM,
+  TX_DST_REDIRECT,
+} from '../../src/core/layout.js';
+import type { FlowRules, LcoreConfig } from '../../src/core/native.js';
 import { FakeNative } from '../support/fake-native.js';
 import type { FakeNativeOptions } from '../support/fake-native.js';
 import type { LabNative } from '../support/lab.js';
@@ -30,6 +38,8 @@ import type { TestLcore } from '../native/support/rig.js';
 /** Where virtual time begins: 34 years of uptime. Its low 32 bits are 1000, where those of FakeNative begin. */
 export const EPOCH_MS = 2 ** 40 + 1000;
 
+/** Counters of destinations begin here in the statistics. */
+const DEST_AT = Math.ceil(LCORE_STATS.size / 4096) * 4096;
 const STACK = 1;
 const TESTER = 2;
 const FROM_TESTER = 0;
@@ -51,6 +61,10 @@ export class DpdkLcore {
   readonly block: SharedArrayBuffer;
   readonly stats: SharedArrayBuffer;
   readonly statsOffset = 0;
+  readonly flows = {
+    destOffset: DEST_AT,
+    rules: (rules: FlowRules): void => native.flowRules(STACK, rules),
+  };
   readonly conns: SharedArrayBuffer;
   readonly adjacencies: SharedArrayBuffer;
   nowMs = EPOCH_MS;
@@ -58,7 +72,8 @@ export class DpdkLcore {
   private readonly head: Uint32Array;
 
   constructor(wiring: Wiring, conns = 1024) {
-    const config = { ...lcoreConfig(STACK, [], 0, conns), ...wiring };
+    const stats = native.mapAnonymous(DEST_AT + DEST_CAP * DEST_STATS.size);
+    const config = { ...lcoreConfig(STACK, [], 0, conns), ...wiring, stats };
     native.lcoreCreate(config);
     native.lcoreBind(STACK);
     this.block = config.block;
@@ -95,6 +110,11 @@ export class DpdkLcore {
   /** Packets out of the pool, but for the blank ones that wait to be allocated. */
   get inUse(): number {
     return native.mempoolStats().inUse - this.head[LCORE_BLOCK.at.allocCount >>> 2]!;
+  }
+
+  /** Packets that the last poll received, those that the native loop forwarded included. */
+  protected get received(): number {
+    return this.head[LCORE_BLOCK.at.received >>> 2]!;
   }
 
   protected setClock(): void {
@@ -146,7 +166,7 @@ export class DpdkNative extends DpdkLcore implements LabNative {
 
   override poll(id: number, budget: number): number {
     const n = super.poll(id, budget);
-    this.pending -= n;
+    this.pending -= this.received;
     return n;
   }
 

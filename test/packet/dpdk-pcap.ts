@@ -13,18 +13,22 @@ export interface PcapFiles {
 export class DpdkPcap extends DpdkLcore implements LabNative {
   /** Nothing is received before: the scene is still being set up. */
   listening = false;
-  private received = 0;
+  private more = 0;
 
-  /** @param msPerPoll virtual milliseconds that pass with each poll */
   constructor(
     files: readonly PcapFiles[],
-    private readonly msPerPoll = 0,
-    conns?: number,
+    private readonly o: {
+      /** Virtual milliseconds that pass with each poll. */
+      msPerPoll?: number;
+      /** Packets of one poll. */
+      burst?: number;
+      conns?: number;
+    } = {},
   ) {
     const ports = files.map((f, i) => startPort(`net_pcap${i},rx_pcap=${f.rx},tx_pcap=${f.tx}`));
     if (ports.some((port, i) => port !== i)) throw new Error(`ports are ${ports.join(', ')}, not 0, 1, …`);
     const queues = ports.map((port) => ({ port, queue: 0 }));
-    super({ rxQueues: queues, txQueues: queues }, conns);
+    super({ rxQueues: queues, txQueues: queues }, o.conns);
   }
 
   override poll(id: number, budget: number): number {
@@ -32,14 +36,15 @@ export class DpdkPcap extends DpdkLcore implements LabNative {
       this.setClock();
       return 0;
     }
-    this.nowMs += this.msPerPoll;
-    this.received = super.poll(id, budget);
-    return this.received;
+    this.nowMs += this.o.msPerPoll ?? 0;
+    const n = super.poll(id, Math.min(budget, this.o.burst ?? budget));
+    this.more = this.received;
+    return n;
   }
 
   /** A file may have more as long as it has given something. */
   get pending(): number {
-    return this.received;
+    return this.more;
   }
 
   inject(port: number): void {

@@ -80,14 +80,19 @@ function expected(f: Fixture): Outcome {
   return { sent: f.steps.map((s) => s.out.map(readable)), counters: { stats, drops } };
 }
 
-function onDpdk(f: Fixture): Outcome {
+function onDpdk(f: Fixture, flows: boolean): Outcome {
   const ports = new DpdkNative({ ports: portsOf(f), ...(f.conns === undefined ? {} : { conns: f.conns }) });
   try {
-    return play(f, ports);
+    const outcome = play({ ...f, flows }, ports);
+    hits += new Float64Array(ports.stats)[LCORE_STATS.at.flowHits >>> 3]!;
+    return outcome;
   } finally {
     ports.close();
   }
 }
+
+/** Packets that the native loop has forwarded. */
+let hits = 0;
 
 function onFake(f: Fixture): Outcome {
   return play(f, new PaddedFakeNative(f.conns === undefined ? {} : { conns: f.conns }));
@@ -97,8 +102,19 @@ const ROWS = [...FIXTURES, ...MODE_FIXTURES].map((row): [string, Fixture] => [ro
 
 describe('on DPDK ports', () => {
   test.each(ROWS)('%s', (_what, f) => {
-    expect(onDpdk(f)).toEqual(expected(f));
+    expect(onDpdk(f, false)).toEqual(expected(f));
     expect(native.ports()).toEqual([]);
+    expect(hits).toBe(0);
+  });
+});
+
+describe('on DPDK ports, with the native flow engine', () => {
+  test.each(ROWS)('%s', (_what, f) => {
+    expect(onDpdk(f, true)).toEqual(expected(f));
+  });
+
+  test('it has forwarded some of them', () => {
+    expect(hits).toBeGreaterThan(30);
   });
 });
 

@@ -5,7 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Command } from '../../src/control/schema.js';
 import { startEal } from '../native/support/rig.js';
 import { checkFrame, rfc1071 } from '../support/frames.js';
@@ -124,65 +124,74 @@ const SETUP: Command[] = [
   }),
 ];
 
-let counters: Counters;
+describe.each([
+  ['TypeScript alone', false],
+  ['with native flows', true],
+])('%s', (_name, flows) => {
+  let counters: Counters;
+  let hits: number;
 
-test(`${FRAMES} mutated frames: every one is accounted for, every buffer comes back`, () => {
-  const corpus = FIXTURES.flatMap((f) => f.steps.flatMap((s) => (s.in ?? []).map((p) => p.frame)));
-  const below = generator(SEED);
-  const frames = Array.from({ length: FRAMES }, () => mutate(corpus[below(corpus.length)]!, below));
-  const files = [0, 1].map((port) => ({
-    rx: join(scratch, `in${port}.pcap`),
-    tx: join(scratch, `out${port}.pcap`),
-  }));
-  writeFileSync(files[0]!.rx, writePcap(frames));
-  writeFileSync(files[1]!.rx, writePcap([]));
+  test(`${FRAMES} mutated frames: every one is accounted for, every buffer comes back`, () => {
+    const corpus = FIXTURES.flatMap((f) => f.steps.flatMap((s) => (s.in ?? []).map((p) => p.frame)));
+    const below = generator(SEED);
+    const frames = Array.from({ length: FRAMES }, () => mutate(corpus[below(corpus.length)]!, below));
+    const files = [0, 1].map((port) => ({
+      rx: join(scratch, `in${port}.pcap`),
+      tx: join(scratch, `out${port}.pcap`),
+    }));
+    writeFileSync(files[0]!.rx, writePcap(frames));
+    writeFileSync(files[1]!.rx, writePcap([]));
 
-  const ports = new DpdkPcap(files, MS_PER_POLL);
-  try {
-    const scene = new Scene(ports, {
-      ports: [{}, { mtu: 1400 }],
-      config: { forwarding: true },
-      setup: SETUP,
-      judge: false,
-    });
-    ports.listening = true;
-    scene.lab.run();
-    scene.lab.expectBalanced();
-    expect(ports.lost).toBe(0);
-    counters = scene.counters();
-  } finally {
-    // Throws unless the pool is as full as it was.
-    ports.close();
-  }
-  expect(counters.stats['rxPackets']).toBe(FRAMES);
-});
-
-test('the damage went everywhere: many reasons to drop, many frames passed on', () => {
-  expect(Object.keys(counters.drops).length).toBeGreaterThan(24);
-  expect(counters.stats['txPackets']).toBeGreaterThan(FRAMES / 10);
-});
-
-test('headers of everything that was sent are right, and tshark agrees where no damage was handed on', async () => {
-  const wrong: string[] = [];
-  let sent = 0;
-  for (const port of [0, 1]) {
-    const frames = readPcap(readFileSync(join(scratch, `out${port}.pcap`)));
-    sent += frames.length;
-    for (const frame of frames) {
-      const why = complaint(() => checkHeaders(frame, port));
-      if (why !== undefined) wrong.push(`dpdk${port} ${why} ${Buffer.from(frame).toString('hex')}`);
+    const ports = new DpdkPcap(files, { msPerPoll: MS_PER_POLL });
+    try {
+      const scene = new Scene(ports, {
+        ports: [{}, { mtu: 1400 }],
+        config: { forwarding: true },
+        setup: SETUP,
+        judge: false,
+        flows,
+      });
+      ports.listening = true;
+      scene.lab.run();
+      scene.lab.expectBalanced();
+      expect(ports.lost).toBe(0);
+      counters = scene.counters();
+      hits = scene.lab.counter('flowHits');
+    } finally {
+      // Throws unless the pool is as full as it was.
+      ports.close();
     }
-    const intact = frames.filter(
-      (frame) => isOurs(frame) && complaint(() => checkFrame(frame)) === undefined,
-    );
-    expect(intact.length).toBeGreaterThan(frames.length / 2);
-    const file = join(scratch, `intact${port}.pcap`);
-    writeFileSync(file, writePcap(intact));
-    // Damage to a transport header may still be quoted in an ICMP error, or be in a fragment.
-    expect((await judgeFile(file, { transport: false })).slice(0, 20)).toEqual([]);
-  }
-  expect(wrong.slice(0, 20)).toEqual([]);
-  expect(sent).toBe(counters.stats['txPackets']);
+    expect(counters.stats['rxPackets']).toBe(FRAMES);
+  });
+
+  test('the damage went everywhere: many reasons to drop, many frames passed on', () => {
+    expect(Object.keys(counters.drops).length).toBeGreaterThan(24);
+    expect(counters.stats['txPackets']).toBeGreaterThan(FRAMES / 10);
+    expect(hits > 0).toBe(flows);
+  });
+
+  test('headers of everything that was sent are right, and tshark agrees where no damage was handed on', async () => {
+    const wrong: string[] = [];
+    let sent = 0;
+    for (const port of [0, 1]) {
+      const frames = readPcap(readFileSync(join(scratch, `out${port}.pcap`)));
+      sent += frames.length;
+      for (const frame of frames) {
+        const why = complaint(() => checkHeaders(frame, port));
+        if (why !== undefined) wrong.push(`dpdk${port} ${why} ${Buffer.from(frame).toString('hex')}`);
+      }
+      const intact = frames.filter(
+        (frame) => isOurs(frame) && complaint(() => checkFrame(frame)) === undefined,
+      );
+      expect(intact.length).toBeGreaterThan(frames.length / 2);
+      const file = join(scratch, `intact${port}.pcap`);
+      writeFileSync(file, writePcap(intact));
+      // Damage to a transport header may still be quoted in an ICMP error, or be in a fragment.
+      expect((await judgeFile(file, { transport: false })).slice(0, 20)).toEqual([]);
+    }
+    expect(wrong.slice(0, 20)).toEqual([]);
+    expect(sent).toBe(counters.stats['txPackets']);
+  });
 });
 
 /** ARP, or ICMP, TCP, UDP over IPv4: tshark finds fault with the insides of other protocols, which are not ours. */

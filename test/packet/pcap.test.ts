@@ -36,25 +36,33 @@ const nameOf = (c: Conversation, port: number, side: 'in' | 'out'): string =>
   `${c.name}.dpdk${port}.${side}.pcap`;
 const golden = (name: string): string => join(GOLDEN, name);
 
-/** Runs the captures of `c` through the stack. @returns the frames that left each port */
-function play(c: Conversation): { out: Uint8Array[][]; counters: Counters } {
+/**
+ * Runs the captures of `c` through the stack.
+ * @returns the frames that left each port
+ */
+function play(
+  c: Conversation,
+  { flows = false, burst = 32 } = {},
+): { out: Uint8Array[][]; counters: Counters; hits: number } {
   const files = c.in.map((_, port) => ({
     rx: golden(nameOf(c, port, 'in')),
     tx: join(scratch, nameOf(c, port, 'out')),
   }));
-  const ports = new DpdkPcap(files);
+  const ports = new DpdkPcap(files, { burst });
   let counters: Counters;
+  let hits: number;
   try {
-    const scene = new Scene(ports, c);
+    const scene = new Scene(ports, { ...c, flows });
     ports.listening = true;
     scene.lab.run();
+    hits = scene.lab.counter('flowHits');
     scene.lab.expectBalanced();
     expect(ports.lost).toBe(0);
     counters = scene.counters();
   } finally {
     ports.close();
   }
-  return { out: files.map((f) => readPcap(readFileSync(f.tx))), counters };
+  return { out: files.map((f) => readPcap(readFileSync(f.tx))), counters, hits };
 }
 
 /** For people. */
@@ -106,6 +114,15 @@ describe.each(CONVERSATIONS.map((c) => [c.name, c] as const))('%s', (_name, c) =
       const file = readFileSync(golden(nameOf(c, port, 'out')));
       expect(Buffer.from(writePcap(frames)).equals(file), nameOf(c, port, 'out')).toBe(true);
     });
+  });
+
+  test('the native flow engine makes no difference', () => {
+    // What arrives in one burst with a packet of its connection that goes to TypeScript follows it there.
+    const [plain, flown] = [false, true].map((flows) => play(c, { flows, burst: 1 }));
+    const balances = c.setup?.some((command) => command.op === 'svc.add') ?? false;
+    expect([plain!.hits, flown!.hits > 0]).toEqual([0, balances]);
+    expect(report(c, flown!)).toBe(report(c, plain!));
+    expect(flown!.out).toEqual(plain!.out);
   });
 
   test('tshark finds nothing wrong in what goes out', async () => {

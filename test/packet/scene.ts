@@ -8,6 +8,7 @@ import { DEST_STATS, LCORE_STATS } from '../../src/core/layout.js';
 import { SaPool } from '../../src/core/sapool.js';
 import type { InetConfig } from '../../src/inet/inet.js';
 import { flowIndex } from '../../src/ipvs/conn/flow-index.js';
+import { flowRules } from '../../src/ipvs/flow-rules.js';
 import { Ipvs } from '../../src/ipvs/ipvs.js';
 import type { IpvsConfig } from '../../src/ipvs/ipvs.js';
 import { Replica } from '../../src/lcore/replica.js';
@@ -20,6 +21,8 @@ export interface SceneOptions {
   setup?: readonly Command[];
   /** See LabOptions. */
   judge?: boolean;
+  /** Packets of known connections are forwarded by the native loop. */
+  flows?: boolean;
 }
 
 /** What is compared between boundaries: every counter of packets, and the drops by name. */
@@ -57,6 +60,10 @@ export class Scene<N extends LabNative> {
     );
     const { lab } = this;
     const saPool = new SaPool({ lcore: 0, lcores: 1 });
+    const destStats =
+      native.flows === undefined
+        ? new Float64Array((DEST_SLOTS * DEST_STATS.size) >>> 3)
+        : new Float64Array(native.stats, native.flows.destOffset);
     this.ipvs = new Ipvs({
       packets: lab.packets,
       netif: lab.netif,
@@ -65,12 +72,17 @@ export class Scene<N extends LabNative> {
       saPool,
       index: flowIndex(native, native.lcore),
       conns: native.conns,
-      destStats: new Float64Array((DEST_SLOTS * DEST_STATS.size) >>> 3),
+      destStats,
       lcore: native.lcore,
       lcores: 1,
       config,
     });
     lab.onTick.push((now) => this.ipvs.tick(now));
+    if (o.flows === true) {
+      native.flows!.rules(flowRules(native.flows!.destOffset, config.xmitTtl ?? false));
+      lab.onMoved.push((c) => this.ipvs.moved(c));
+      lab.netif.offload();
+    }
     models.addresses.listen({ added: (ifa) => void (ifa.sapool && saPool.add(ifa.addr)) });
     for (const command of o.setup ?? []) this.command(command);
   }

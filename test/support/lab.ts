@@ -14,6 +14,7 @@
  */
 import { DROP_REASONS } from '../../src/core/drops.js';
 import { ADJ, ADJ_CAP, LCORE_STATS } from '../../src/core/layout.js';
+import type { FlowRules } from '../../src/core/native.js';
 import { Packets } from '../../src/core/packet.js';
 import { InetStack } from '../../src/inet/inet.js';
 import type { InetConfig } from '../../src/inet/inet.js';
@@ -36,6 +37,8 @@ export interface LabNative extends FakeHot {
   readonly conns: SharedArrayBuffer;
   /** Adjacency table, where the boundary must have it as well. */
   readonly adjacencies?: SharedArrayBuffer;
+  /** Where the native loop can forward packets of known connections: offset of its DEST_STATS in `stats`, its `flowRules`. */
+  readonly flows?: { readonly destOffset: number; rules(rules: FlowRules): void };
   /** Virtual clock that poll() copies into the block. */
   nowMs: number;
   inject(port: number, frame: Uint8Array): void;
@@ -87,6 +90,8 @@ export class Lab<N extends LabNative = FakeNative> {
   readonly inet: InetStack;
   /** Timers of upper floors, called like `inet.tick`. */
   readonly onTick: ((nowMs: number) => void)[] = [];
+  /** Told of connections whose state the native loop has changed. */
+  readonly onMoved: ((conn: number) => void)[] = [];
   readonly adjacencies: SharedArrayBuffer;
   private readonly judge: boolean;
 
@@ -186,7 +191,10 @@ export class Lab<N extends LabNative = FakeNative> {
   run(): void {
     const id = this.native.lcore;
     do {
+      this.packets.setGeneration(this.inet.generation);
       const n = this.native.poll(id, 32);
+      for (let i = 0; i < this.packets.eventCount; i++)
+        for (const moved of this.onMoved) moved(this.packets.event(i));
       for (let i = 0; i < n; i++) this.netif.receive(this.packets.exception(i));
       this.inet.tick(this.packets.nowMs);
       for (const tick of this.onTick) tick(this.packets.nowMs);
