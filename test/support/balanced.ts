@@ -20,7 +20,7 @@ export const AGENT = {
   tcpHold: here('agents/tcp-hold.mjs'),
   mutate: here('agents/mutate.py'),
 };
-const UDP_ECHO = here('servers/udp-echo.mjs');
+export const UDP_ECHO = here('servers/udp-echo.mjs');
 
 export const BIG_BYTES = 100 * 1024 * 1024;
 

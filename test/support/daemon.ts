@@ -22,6 +22,8 @@ export interface DaemonOptions {
   ipvs?: string;
   /** Lines for `global_defs { … }`. */
   global?: string;
+  /** Whole sections. */
+  sections?: string;
   /** Behind `--`. */
   ealArgs?: string[];
   env?: NodeJS.ProcessEnv;
@@ -85,7 +87,7 @@ ipvs_defs {
     }
 ${options.ipvs ?? ''}
 }
-`;
+${options.sections ?? ''}`;
 }
 
 export interface Files {
