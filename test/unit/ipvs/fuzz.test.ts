@@ -1,7 +1,7 @@
 /** Properties: what goes through Full-NAT arrives unchanged, and no frame can do harm. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkFrame, decode, icmp, payloadOf, tcp, udp } from '../../support/frames.js';
+import { checkFrame, decode, icmp, payloadOf, ping, tcp, udp } from '../../support/frames.js';
 import { CLIENT, CLIENT_PORT, endpoint, LIP, Rig, RS, RS_PORT, VIP } from './rig.js';
 
 const octet = fc.integer({ min: 0, max: 255 });
@@ -61,6 +61,60 @@ describe('Full-NAT, for any ends and payload,', () => {
   });
 });
 
+describe('SNAT, for any ends and payload,', () => {
+  const WAN = LIP;
+  it.each(['tcp', 'udp', 'icmp'] as const)('carries %s both ways unchanged with valid checksums', (proto) => {
+    const exchange = fc.record({
+      inside: fc.tuple(serverAddr, port),
+      remote: fc.tuple(clientAddr, port),
+      there: data,
+      back: data,
+      seq: fc.nat(65535),
+      id: fc.nat(65535),
+      tos: octet,
+      sum: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(exchange, { minLength: 1, maxLength: 6 }), (exchanges) => {
+        const rig = new Rig({ mbufs: 120 });
+        addSnat(rig, proto, WAN);
+        for (const t of exchanges) {
+          fc.pre(t.inside[0] !== WAN && !t.remote[0].startsWith('10.1.1.'));
+          const o = { seq: t.seq, id: t.id, tos: t.tos, noChecksum: !t.sum };
+          /** A frame that the side which opened sends to the other one, or the answer. */
+          const frame = (from: [string, number], to: [string, number], answer: boolean): Uint8Array => {
+            const payload = answer ? t.back : t.there;
+            const [src, dst] = [from.join(':'), to.join(':')];
+            if (proto === 'tcp') return tcp({ src, dst, flags: answer ? 'SA' : 'S', data: payload, ...o });
+            if (proto === 'udp') return udp({ src, dst, data: payload, ...o });
+            const ident = answer ? to[1] : from[1];
+            return ping({ src: from[0], dst: to[0], reply: answer, ident, data: payload, ...o });
+          };
+          const [there] = rig.fromServer(frame(t.inside, t.remote, false));
+          const d = decode(there!);
+          expect(d.ip!.src).toBe(WAN);
+          const wport = (d.tcp ?? d.udp)?.sport ?? ((d.icmp!.rest ?? 0) >>> 16) & 0xffff;
+          expect(payloadOf(there!)).toEqual(payloadOf(frame([WAN, wport], t.remote, false)));
+          const [back] = rig.fromClient(frame(t.remote, [WAN, wport], true));
+          expect(payloadOf(back!)).toEqual(payloadOf(frame(t.remote, t.inside, true)));
+        }
+        expect(rig.imbalance).toBe(0);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+/** Everything that real servers send to somebody else leaves from `wan`. */
+function addSnat(rig: Rig, proto: 'tcp' | 'udp' | 'icmp', wan: string): void {
+  const src = { from: '192.168.0.0', to: '192.168.255.255', fromPort: 0, toPort: 65535 };
+  const svc = { proto, addr: '0.0.0.0', port: 0, match: { src } };
+  const dest = { addr: wan, port: 0 };
+  rig.services.apply('svc.add', { svc, scheduler: 'rr' });
+  rig.services.apply('dest.add', { svc, dest, fwd: 'snat', weight: 1, maxConn: 0, minConn: 0 });
+  rig.addAddress(wan);
+}
+
 /** Frames around one connection, ICMP errors about it included. */
 const SEEDS: [number, Uint8Array][] = [
   [CLIENT_PORT, tcp({ src: CLIENT, dst: VIP, flags: 'S', tcpOptions: [2, 4, 5, 180] })],
@@ -77,6 +131,19 @@ const SEEDS: [number, Uint8Array][] = [
       type: 3,
       code: 4,
       data: payloadOf(tcp({ src: VIP, dst: CLIENT })),
+    }),
+  ],
+  [RS_PORT, tcp({ src: '192.168.0.9:7', dst: '10.9.9.9:80', flags: 'S' })],
+  [RS_PORT, udp({ src: '192.168.0.9:7', dst: '10.9.9.9:80', data: 'x' })],
+  [RS_PORT, ping({ src: '192.168.0.9', dst: '10.9.9.9', ident: 7 })],
+  [CLIENT_PORT, ping({ src: '10.9.9.9', dst: LIP, ident: 1025, reply: true })],
+  [
+    CLIENT_PORT,
+    icmp({
+      src: '10.9.9.1',
+      dst: LIP,
+      type: 11,
+      data: payloadOf(ping({ src: LIP, dst: '10.9.9.9', ident: 1025 })),
     }),
   ],
   [
@@ -119,6 +186,7 @@ describe('mutated frames', () => {
           minConn: 0,
         });
         rig.services.apply('laddr.add', { svc, addr: LIP, dev: 'dpdk0' });
+        for (const proto of ['tcp', 'udp', 'icmp'] as const) addSnat(rig, proto, LIP);
         for (const { seed, cut, edits } of changes) {
           const [from, whole] = SEEDS[seed]!;
           const frame = whole.slice(0, cut ?? whole.length);
