@@ -12,6 +12,7 @@
         "src/flow_rules.cc",
         "src/flow_table.cc",
         "src/flush.cc",
+        "src/hints.cc",
         "src/layout_check.cc",
         "src/lcore.cc",
         "src/log.cc",

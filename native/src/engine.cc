@@ -253,7 +253,7 @@ void begin_flows(Lcore& lc) {
 
 uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int32_t* hints) {
   if (!lc.rules.known) {
-    for (uint16_t i = 0; i < n; i++) hints[i] = -1;
+    for (uint16_t i = 0; i < n; i++) hints[i] = HINT_NONE;
     return n;
   }
   const FlowTable& flows = lc.flows;
@@ -287,7 +287,8 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int32_t* hints) {
         set_behind(lc, ref >> 1);
       }
     }
-    hints[left] = ref == FlowTable::NONE ? -1 : static_cast<int32_t>(ref);
+    const int32_t none = heads[i].kind == Kind::Other ? HINT_NONE : HINT_ABSENT;
+    hints[left] = ref == FlowTable::NONE ? none : static_cast<int32_t>(ref);
     pkts[left++] = pkts[i];
   }
   lc.stats->flowHits += n - left;

@@ -12,7 +12,7 @@ void begin_flows(Lcore& lc);
 
 /**
  * Forwards what flows cover of a burst (at most BURST packets): it is staged for its port.
- * @param hints of the packets left: the flow found, or -1
+ * @param hints of the packets left: the flow found, HINT_ABSENT, or HINT_NONE where nobody looked
  * @returns number of packets left, moved to the front in their order
  */
 uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int32_t* hints);

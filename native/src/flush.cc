@@ -133,7 +133,7 @@ void refill_blanks(Lcore& lc) {
     *notes = PktPriv{};
     notes->owner = owner;
     notes->flags = BLANK;
-    notes->hint = -1;
+    notes->hint = HINT_NONE;
     b.alloc[have + i] = static_cast<uint32_t>(reinterpret_cast<char*>(fresh[i]) - pool.base);
   }
   b.allocCount = have + need;

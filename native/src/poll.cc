@@ -8,6 +8,7 @@
 #include "burst.h"
 #include "engine.h"
 #include "fence.h"
+#include "hints.h"
 #include "ports.h"
 #include "transmit.h"
 
@@ -99,8 +100,10 @@ void work(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, int port, Rece
   r.packets += n;
   for (uint16_t i = 0; i < n; i++) fence(pkts[i]);
   const uint16_t left = forward_flows(lc, pkts, n, hints);
+  if (left != 0) find_hints(lc, pkts, left, hints);
   for (uint16_t i = 0; i < left; i++) unfence(pkts[i]);
-  if (left != 0) deliver(lc, pkts, hints, left, flags, r);
+  if (left == 0) return;
+  deliver(lc, pkts, hints, left, flags, r);
 }
 
 void receive_redirected(Lcore& lc, uint32_t budget, Received& r) {

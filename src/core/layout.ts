@@ -110,7 +110,7 @@ export const PKT = struct(
     l4: 'u32',
     /** Index of the device it was received on (a VLAN device, not its port). */
     ifindex: 'u32',
-    /** Flow reference found by the native loop, or -1. */
+    /** Flow reference found by poll(), or HINT_NONE or HINT_ABSENT. */
     hint: 'i32',
     /** Free for whoever holds the packet. */
     cookie: 'u32',
@@ -118,6 +118,11 @@ export const PKT = struct(
   },
   64,
 );
+
+/** Nobody has looked. */
+export const HINT_NONE = -1;
+/** There was no such flow when the packet was polled. */
+export const HINT_ABSENT = -2;
 
 export const PKT_F_REDIRECTED = 1;
 /** In the alloc vector: not yet counted as generated (native only; alloc() zeroes the flags). */
@@ -388,6 +393,8 @@ export const STRUCTS: readonly Struct[] = [PKT, LCORE_BLOCK, ADJ, DIR4, CONN4, L
 export const CONSTANTS: Readonly<Record<string, number>> = {
   MBUF_HEADROOM,
   MBUF_DATA_ROOM,
+  HINT_NONE,
+  HINT_ABSENT,
   PKT_F_REDIRECTED,
   PKT_F_BLANK,
   EXC_CAP,

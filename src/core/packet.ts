@@ -13,6 +13,7 @@ import {
   DROP_CAP,
   EVENT_CAP,
   FREE_CAP,
+  HINT_NONE,
   LCORE_BLOCK,
   LCORE_STATS,
   MBUF,
@@ -82,7 +83,8 @@ export class Packets {
   private readonly freeVec: Uint32Array;
   private readonly allocVec: Uint32Array;
   private redirected = 0;
-  private readonly bufferOffset: number;
+  /** Added to a packet's mbuf offset to find its first buffer byte. */
+  readonly bufferOffset: number;
   private readonly flushNow: () => void;
 
   constructor(o: PacketsOptions) {
@@ -225,7 +227,7 @@ export class Packets {
   setIfindex(p: number, v: number): void {
     this.u32[(p >>> 2) + IFINDEX] = v;
   }
-  /** Flow reference found by the native loop, or -1. */
+  /** Flow reference found by poll(), or HINT_NONE or HINT_ABSENT. */
   hint(p: number): number {
     return this.i32[(p >>> 2) + HINT]!;
   }
@@ -274,7 +276,7 @@ export class Packets {
     this.u16[(p >>> 1) + FLAGS] = 0;
     this.u32[(p >>> 2) + NEXT] = NO_PACKET;
     this.u32[(p >>> 2) + IFINDEX] = 0;
-    this.i32[(p >>> 2) + HINT] = -1;
+    this.i32[(p >>> 2) + HINT] = HINT_NONE;
     this.counters[LCORE_STATS.at.generated >>> 3]! += 1;
     return p;
   }

@@ -4,12 +4,16 @@
  */
 export class Generation {
   /**
-   * Never 0, so that 0 never matches; fits a u32. Starts anywhere: connection records outlive the thread of an lcore, and its
-   * successor's numbers must not mean anything to them.
+   * The number, a u32 and never 0, so that 0 never matches. Starts anywhere: connection records outlive the thread of an
+   * lcore, and its successor's numbers must not mean anything to them.
    */
-  value = 1 + Math.floor(Math.random() * 0x7fffffff);
+  readonly cell = Uint32Array.of(1 + Math.floor(Math.random() * 0x7fffffff));
+
+  get value(): number {
+    return this.cell[0]!;
+  }
 
   bump(): void {
-    this.value = this.value === 0xffffffff ? 1 : this.value + 1;
+    this.cell[0] = this.value === 0xffffffff ? 1 : this.value + 1;
   }
 }

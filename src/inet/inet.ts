@@ -46,6 +46,7 @@ export class InetStack implements Inet {
   readonly ipv4: Ipv4;
   readonly preRouting: Hook[];
   readonly localIn: (Hook | undefined)[];
+  readonly adjacencies: SharedArrayBuffer;
   private readonly models: InetModels;
   private readonly packets: Packets;
 
@@ -54,6 +55,7 @@ export class InetStack implements Inet {
     const { routes, addresses, devices, staticNeighs } = models;
     this.models = models;
     this.packets = packets;
+    this.adjacencies = o.adjacencies;
     this.neigh = new NeighTable({
       packets,
       netif,
@@ -116,6 +118,11 @@ export class InetStack implements Inet {
 
   get generation(): number {
     return this.models.routes.generation.value;
+  }
+
+  /** Where `generation` stands. */
+  get generationCell(): Uint32Array {
+    return this.models.routes.generation.cell;
   }
 
   lookup(daddr: number): Route | undefined {

@@ -7,7 +7,7 @@ import { NO_EVENT, type Proto } from './proto/table.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 
 /** "No event" and "no table" in tables of bytes. */
-const NONE = 255;
+export const NONE = 255;
 const TCP_FLAGS = 256;
 
 export function flowRules(destOffset: number, xmitTtl: boolean): FlowRules {

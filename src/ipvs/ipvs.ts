@@ -84,7 +84,7 @@ export class Ipvs {
   private readonly netif: IpvsOptions['netif'];
   private readonly saPool: SaPool;
   private readonly laddrs: LocalAddrs;
-  private readonly stats: DestStats;
+  readonly stats: DestStats;
   private readonly bandwidth: Bandwidth;
   private readonly timeouts: readonly (Uint32Array | undefined)[];
   private readonly lcore: number;

@@ -13,6 +13,7 @@ import { SaPool } from '../core/sapool.js';
 import type { Addresses } from '../inet/address.js';
 import { InetStack } from '../inet/inet.js';
 import { flowIndex } from '../ipvs/conn/flow-index.js';
+import { takeShortWay } from '../ipvs/established.js';
 import { flowRules } from '../ipvs/flow-rules.js';
 import { Ipvs } from '../ipvs/ipvs.js';
 import { Netif } from '../netif/netif.js';
@@ -106,29 +107,24 @@ export class Lcore {
       config,
     });
     native.flowRules(id, flowRules(task.stats.destOffset, config.xmitTtl));
+    takeShortWay(this.netif, this.inet, this.ipvs);
     if (config.flowOffload) this.netif.offload();
     this.idle = new Idle(task.idleSleep, (ms) => this.mesh.sleep(id, ms));
   }
 
   /** Runs until the master says stop. */
   run(): void {
-    const { packets, netif, inet, ipvs, idle, native, id, head } = this;
+    const { packets, ipvs, idle, native, id, head } = this;
     native.poll(id, 0);
     for (const c of this.task.snapshot) this.replica.apply(c, true);
     if (this.task.rebuild) ipvs.rebuild();
     this.tell({ t: 'ready' });
     const stopAt = LCORE_BLOCK.at.stop >>> 2;
     const beatAt = LCORE_BLOCK.at.heartbeat >>> 2;
+    const turn = turnOf(id, native, packets, this.netif, this.inet, ipvs);
     for (let loops = 0; Atomics.load(head, stopAt) === 0; loops++) {
-      packets.setGeneration(inet.generation);
-      const n = native.poll(id, BUDGET);
+      turn();
       const received = packets.received;
-      const events = packets.eventCount;
-      for (let i = 0; i < events; i++) ipvs.moved(packets.event(i));
-      for (let i = 0; i < n; i++) netif.receive(packets.exception(i));
-      inet.tick(packets.nowMs);
-      ipvs.tick(packets.nowMs);
-      if (packets.pending()) native.flush(id);
       this.wakeRedirected();
       head[beatAt]! += 1;
       const told = received === 0 || loops % MESSAGE_INTERVAL === 0 ? this.messages() : 0;
@@ -228,4 +224,31 @@ function keepPools(pool: SaPool, addresses: Addresses): void {
     },
     removed: (ifa) => void (ifa.sapool && remove(ifa.addr)),
   });
+}
+
+/**
+ * Poll, stack, flush, timers.
+ *
+ * A closure that is made once and not the body of the endless loop: that is compiled while it runs, without knowledge of what
+ * it captures; here every object of the stack is a constant to the compiler, and with it all that they keep in fields that
+ * never change, down to the addresses of typed arrays.
+ */
+function turnOf(
+  id: number,
+  native: Native,
+  packets: Packets,
+  netif: Netif,
+  inet: InetStack,
+  ipvs: Ipvs,
+): () => void {
+  return () => {
+    packets.setGeneration(inet.generation);
+    const n = native.poll(id, BUDGET);
+    const events = packets.eventCount;
+    for (let i = 0; i < events; i++) ipvs.moved(packets.event(i));
+    for (let i = 0; i < n; i++) netif.receive(packets.exception(i));
+    inet.tick(packets.nowMs);
+    ipvs.tick(packets.nowMs);
+    if (packets.pending()) native.flush(id);
+  };
 }

@@ -4,6 +4,7 @@
  * its own device; transmit goes the other way.
  */
 import { DROP } from '../core/drops.js';
+import { PORT_CAP } from '../core/layout.js';
 import { L2_BROADCAST, L2_HOST, L2_MULTICAST, L2_OTHER } from '../core/packet.js';
 import type { Packets } from '../core/packet.js';
 import * as ethernet from '../wire/ethernet.js';
@@ -16,12 +17,21 @@ export class Netif {
   /** Index into `handlers` by ethertype: one byte load instead of a Map. */
   private readonly handlerOf = new Uint8Array(65536);
   private readonly handlers: EtherHandler[] = [];
+  /**
+   * By DPDK port, two words: the first four and the last two bytes of its MAC address as they stand in a frame, in the byte
+   * order of the machine; zeros where nothing is received.
+   */
+  readonly portMacs = new Int32Array(2 * PORT_CAP);
+  /** Is shown every frame first; sends it and returns true, or leaves it as it is. See src/ipvs/established.ts. */
+  shortcut: ((p: number) => boolean) | undefined;
 
   constructor(
     readonly packets: Packets,
     readonly devices: Devices,
   ) {
     this.handlers.push((p) => this.packets.drop(p, DROP.ETH_UNKNOWN_TYPE));
+    for (const dev of devices.list()) this.noteMac(dev);
+    devices.onChange((dev) => this.noteMac(dev));
   }
 
   /** Registers the receiver of an ethertype. */
@@ -38,6 +48,7 @@ export class Netif {
 
   /** A frame as it came from a port. Takes ownership. */
   receive(p: number): void {
+    if (this.shortcut !== undefined && this.shortcut(p)) return;
     const dev = this.devices.byPort(this.packets.port(p));
     if (dev === undefined) this.packets.drop(p, DROP.PORT_DOWN);
     else this.deliver(p, dev);
@@ -81,5 +92,12 @@ export class Netif {
   transmit(p: number, dev: Device): void {
     if (dev.up) this.packets.transmit(p, dev.portId);
     else this.packets.drop(p, DROP.PORT_DOWN);
+  }
+
+  private noteMac(dev: Device): void {
+    if (dev.portId >= PORT_CAP) return;
+    const words = new Int32Array(2);
+    if (dev.up) new Uint8Array(words.buffer).set(dev.macBytes);
+    this.portMacs.set(words, 2 * dev.portId);
   }
 }

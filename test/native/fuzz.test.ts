@@ -195,7 +195,7 @@ function round(seed: number): void {
     id: 1,
     ports,
     conns: CONNS,
-    offload: true,
+    path: 'flow',
     nowMs: now,
     ipvs,
     neighTimeoutMs: 60_000,

@@ -8,6 +8,7 @@ import { DEST_STATS, LCORE_STATS } from '../../src/core/layout.js';
 import { SaPool } from '../../src/core/sapool.js';
 import type { InetConfig } from '../../src/inet/inet.js';
 import { flowIndex } from '../../src/ipvs/conn/flow-index.js';
+import { takeShortWay } from '../../src/ipvs/established.js';
 import { flowRules } from '../../src/ipvs/flow-rules.js';
 import { Ipvs } from '../../src/ipvs/ipvs.js';
 import type { IpvsConfig } from '../../src/ipvs/ipvs.js';
@@ -77,6 +78,7 @@ export class Scene<N extends LabNative> {
       lcores: 1,
       config,
     });
+    takeShortWay(lab.netif, lab.inet, this.ipvs);
     lab.onTick.push((now) => this.ipvs.tick(now));
     if (o.flows === true) {
       native.flows!.rules(flowRules(native.flows!.destOffset, config.xmitTtl ?? false));

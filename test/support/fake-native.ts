@@ -10,6 +10,8 @@ import {
   CONN_F_HASHED,
   DIR4,
   EXC_CAP,
+  HINT_ABSENT,
+  HINT_NONE,
   LCORE_BLOCK,
   LCORE_STATS,
   MBUF,
@@ -150,7 +152,7 @@ export class FakeNative implements FakeHot {
       m.setUint16(p + MBUF.port, port, true);
       m.setUint32(p + MBUF.pktLen, frame.length, true);
       m.setUint16(p + MBUF.dataLen, frame.length, true);
-      m.setInt32(p + MBUF.priv + PKT.at.hint, -1, true);
+      m.setInt32(p + MBUF.priv + PKT.at.hint, this.hintOf(frame), true);
       m.setUint16(p + MBUF.priv + PKT.at.flags, redirected ? PKT_F_REDIRECTED : 0, true);
       this.bytes.set(frame, p + BUFFER_OFFSET + MBUF_HEADROOM);
       this.head[(at.exc >>> 2) + n] = p;
@@ -239,6 +241,17 @@ export class FakeNative implements FakeHot {
   }
 
   // ----- inside
+
+  /** What poll() finds out about a frame: only whole TCP and UDP headers behind an IPv4 header without options are looked up. */
+  private hintOf(frame: Uint8Array): number {
+    const b = Buffer.from(frame);
+    if (b.length < 38 || b.readUInt16BE(12) !== 0x0800 || b[14] !== 0x45) return HINT_NONE;
+    if ((b.readUInt16BE(20) & 0x3fff) !== 0 || (b[23] !== 6 && b[23] !== 17)) return HINT_NONE;
+    const hex = (off: number, len: number): string => b.toString('hex', off, off + len);
+    return (
+      this.index.get([hex(26, 4), hex(30, 4), hex(34, 2), hex(36, 2), hex(23, 1)].join(' ')) ?? HINT_ABSENT
+    );
+  }
 
   /** The tuple of one direction as the packet carries it. */
   private key(conn: number, dir: 'in' | 'out'): string {

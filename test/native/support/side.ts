@@ -18,6 +18,7 @@ import { Packets } from '../../../src/core/packet.js';
 import { SaPool } from '../../../src/core/sapool.js';
 import { InetStack } from '../../../src/inet/inet.js';
 import { flowIndex } from '../../../src/ipvs/conn/flow-index.js';
+import { takeShortWay } from '../../../src/ipvs/established.js';
 import { flowRules } from '../../../src/ipvs/flow-rules.js';
 import { Ipvs, type IpvsConfig } from '../../../src/ipvs/ipvs.js';
 import { Replica } from '../../../src/lcore/replica.js';
@@ -33,8 +34,11 @@ export interface SideOptions {
   /** DPDK ports of dpdk0, dpdk1, … */
   ports: readonly number[];
   conns: number;
-  /** Forward packets of known connections in the native loop. */
-  offload: boolean;
+  /**
+   * How packets of known connections may go: `flow` in the native loop, `short` by the short way of src/ipvs/established.ts,
+   * `stack` by nothing but the stack, which is what the others are compared to.
+   */
+  path: 'flow' | 'short' | 'stack';
   nowMs: number;
   ipvs: IpvsConfig;
   neighTimeoutMs: number;
@@ -55,6 +59,8 @@ export class Side {
   readonly stats: SharedArrayBuffer;
   /** Changes of state that the native loop has told of. */
   events = 0;
+  /** Packets that took the short way. */
+  short = 0;
   private readonly netif: Netif;
 
   constructor(o: SideOptions) {
@@ -120,7 +126,15 @@ export class Side {
       config: o.ipvs,
     });
     native.flowRules(o.id, flowRules(DEST_AT, o.ipvs.xmitTtl ?? false));
-    if (o.offload) this.netif.offload();
+    if (o.path === 'flow') this.netif.offload();
+    if (o.path === 'stack') return;
+    takeShortWay(this.netif, this.inet, this.ipvs);
+    const way = this.netif.shortcut!;
+    this.netif.shortcut = (p) => {
+      const taken = way(p);
+      if (taken) this.short++;
+      return taken;
+    };
   }
 
   apply(command: Command): void {

@@ -1,0 +1,65 @@
+#include "hints.h"
+
+#include <rte_byteorder.h>
+#include <rte_ip.h>
+#include <rte_prefetch.h>
+
+#include <cstring>
+
+#include "transmit.h"
+
+namespace dpvs {
+
+namespace {
+
+constexpr uint32_t IP_HEADER = 20;
+constexpr uint32_t PORTS = 4;
+
+/** The tuple of what looks like a whole TCP or UDP datagram without IP options. @returns false for anything else */
+bool read_tuple(const rte_mbuf* m, FlowKey& k) {
+  if (m->data_len < ETH_HEADER + IP_HEADER + PORTS) return false;
+  const char* frame = rte_pktmbuf_mtod(m, const char*);
+  const char* l3 = frame + ETH_HEADER;
+  uint16_t type, fragment;
+  memcpy(&type, frame + ETH_HEADER - sizeof(type), sizeof(type));
+  memcpy(&fragment, l3 + offsetof(rte_ipv4_hdr, fragment_offset), sizeof(fragment));
+  k.proto = static_cast<uint8_t>(l3[offsetof(rte_ipv4_hdr, next_proto_id)]);
+  if (type != RTE_BE16(0x0800) || l3[0] != 0x45 || (fragment & RTE_BE16(0x3fff)) != 0 ||
+      (k.proto != IPPROTO_TCP && k.proto != IPPROTO_UDP)) {
+    return false;
+  }
+  memcpy(&k.addrs, l3 + offsetof(rte_ipv4_hdr, src_addr), sizeof(k.addrs));
+  memcpy(&k.ports, l3 + IP_HEADER, sizeof(k.ports));
+  return true;
+}
+
+}  // namespace
+
+void find_hints(const Lcore& lc, rte_mbuf* const* pkts, uint16_t n, int32_t* hints) {
+  const FlowTable& flows = lc.flows;
+  FlowKey keys[BURST];
+  uint64_t hashes[BURST];
+  uint32_t refs[BURST];
+  uint16_t which[BURST];
+  uint16_t wanted = 0;
+  for (uint16_t i = 0; i < n; i++) {
+    if (hints[i] != HINT_NONE || !read_tuple(pkts[i], keys[wanted])) continue;
+    hashes[wanted] = flows.hash(keys[wanted]);
+    flows.prefetch(hashes[wanted]);
+    which[wanted++] = i;
+  }
+  for (uint16_t i = 0; i < wanted; i++) {
+    refs[i] = flows.candidate(hashes[i]);
+    if (refs[i] == FlowTable::NONE) continue;
+    const Conn4& c = flows.conn(refs[i]);
+    rte_prefetch0((refs[i] & 1) == DIR_OUT ? &c.out : &c.in);
+    rte_prefetch0(&c.flags);
+  }
+  for (uint16_t i = 0; i < wanted; i++) {
+    uint32_t ref = refs[i];
+    if (ref == FlowTable::NONE || !flows.is(ref, keys[i])) ref = flows.find(keys[i], hashes[i]);
+    hints[which[i]] = ref == FlowTable::NONE ? HINT_ABSENT : static_cast<int32_t>(ref);
+  }
+}
+
+}  // namespace dpvs
