@@ -211,6 +211,8 @@ export type Command = { [N in CommandName]: { op: N } & Replicated<CommandParams
 type Replicated<P> = Omit<P, keyof SvcOptions | keyof DestOptions> &
   Partial<Pick<P, keyof P & (keyof SvcOptions | keyof DestOptions)>>;
 
+const lcore = z.int().min(1).max(1024).describe('of this data lcore only');
+
 /** Queries by name: their parameters. Results are typed in `results.ts`. */
 export const QUERIES = {
   info: z.strictObject({}),
@@ -219,15 +221,21 @@ export const QUERIES = {
   'addr.list': z.strictObject({ dev: dev.optional(), perLcore: z.boolean().default(false) }),
   'route.list': z.strictObject({}),
   'neigh.list': z.strictObject({ dev: dev.optional() }),
-  'svc.list': z.strictObject({ svc: svcKey.optional() }),
-  'laddr.list': z.strictObject({ svc: svcKey.optional() }),
+  'svc.list': z.strictObject({ svc: svcKey.optional(), lcore: lcore.optional() }),
+  'laddr.list': z.strictObject({ svc: svcKey.optional(), lcore: lcore.optional() }),
   'conn.list': z
     .strictObject({
       svc: svcKey.optional(),
+      lcore: lcore.optional(),
+      states: z.array(z.string().max(32)).min(1).max(32).optional().describe('names of states'),
+      sockpair: z
+        .strictObject({ proto: svcKey.shape.proto, saddr: ipv4, sport: u16, daddr: ipv4, dport: u16 })
+        .optional()
+        .describe('packets of one direction'),
       cursor: z.string().optional().describe('opaque; from the previous page'),
       limit: z.int().min(1).max(10000).default(1000),
     })
-    .describe('one page of the connection table'),
+    .describe('one page of the connection table; it may be empty and have a cursor'),
   'drop.list': z.strictObject({}),
   'timeout.get': z.strictObject({}),
   'sched.list': z.strictObject({}),

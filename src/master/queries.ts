@@ -3,25 +3,12 @@
  * plane; neighbours and port pools are asked from the lcores.
  */
 import type { QueryName, QueryParams } from '../control/schema.js';
-import type {
-  Addr,
-  ConnEntry,
-  ConnPage,
-  DropEntry,
-  LaddrEntry,
-  Lcore,
-  Link,
-  NeighEntry,
-  QueryResults,
-  SvcEntry,
-} from '../control/results.js';
+import type { Addr, DropEntry, Lcore, Link, NeighEntry, QueryResults, SvcEntry } from '../control/results.js';
 import type { Config, Plan } from '../config/types.js';
 import { DROP_REASONS } from '../core/drops.js';
-import { DpvsError } from '../core/errors.js';
-import { DROP_CAP, LCORE_BLOCK, LCORE_STATS } from '../core/layout.js';
+import { DROP_CAP, LCORE_STATS } from '../core/layout.js';
 import type { Native, PortInfo } from '../core/native.js';
 import type { StatsSegment } from '../core/stats.js';
-import { connsByLaddr, readConns, remainingMs, type ConnFilter, type ConnView } from '../ipvs/conn/read.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS } from '../ipvs/options.js';
 import { SCHEDULERS } from '../ipvs/sched/index.js';
 import { keyOf, type SvcKeyParams, type Svc } from '../ipvs/service.js';
@@ -30,6 +17,7 @@ import type { DestLimits } from '../ipvs/limits.js';
 import type { Replica } from '../lcore/replica.js';
 import type { LcoreTask } from '../lcore/task.js';
 import { formatIpv4 } from '../wire/ipv4.js';
+import { Conns, requireLcore } from './conns.js';
 import type { Lcores } from './lcores.js';
 import type { Ports } from './ports.js';
 import type { Rates } from './rates.js';
@@ -71,34 +59,14 @@ const infoFields = (i: PortInfo): Record<string, string | number> => ({
   tx_desc: `${i.txDesc.min}..${i.txDesc.max} align ${i.txDesc.align}`,
 });
 
-const connEntry = (v: ConnView, lcore: number, nowMs: number): ConnEntry => ({
-  lcore,
-  proto: v.proto,
-  timeout: v.timeoutMs / 1000,
-  remaining: Math.ceil(remainingMs(v, nowMs) / 1000),
-  state: v.state,
-  client: formatIpv4(v.caddr),
-  clientPort: v.cport,
-  vaddr: formatIpv4(v.vaddr),
-  vport: v.vport,
-  laddr: formatIpv4(v.laddr),
-  lport: v.lport,
-  daddr: formatIpv4(v.daddr),
-  dport: v.dport,
-});
-
-/** The connections of a service. */
-const filterOf = ({ proto, addr, port, match, dests }: Svc): ConnFilter => ({
-  proto,
-  addr,
-  port,
-  slots: match === undefined ? undefined : new Set(dests.map((d) => d.slot)),
-});
-
 export class Queries {
   private readonly startedAt = new Date().toISOString();
 
-  constructor(private readonly o: QueriesOptions) {}
+  private readonly conns: Conns;
+
+  constructor(private readonly o: QueriesOptions) {
+    this.conns = new Conns(o.tasks, o.replica.services);
+  }
 
   async ask<N extends QueryName>(name: N, params: unknown): Promise<QueryResults[N]> {
     return this.answers[name](params as never);
@@ -120,9 +88,12 @@ export class Queries {
     'addr.list': (p) => this.addrs(p.dev, p.perLcore),
     'route.list': () => this.o.replica.inet.routes.list(),
     'neigh.list': (p) => this.neighs(p.dev),
-    'svc.list': (p) => this.svcs(p.svc).map((s) => this.svcEntry(s)),
-    'laddr.list': (p) => this.laddrs(p.svc),
-    'conn.list': (p) => this.conns(p),
+    'svc.list': (p) => {
+      if (p.lcore !== undefined) requireLcore(this.o.tasks, p.lcore);
+      return this.svcs(p.svc).map((s) => this.svcEntry(s, p.lcore));
+    },
+    'laddr.list': (p) => this.conns.laddrs(this.svcs(p.svc), p.lcore),
+    'conn.list': (p) => this.conns.page(p),
     'drop.list': () => this.drops(),
     'timeout.get': () => ({
       tcp: { ...this.o.config.ipvs.tcp.timeoutsS },
@@ -259,7 +230,8 @@ export class Queries {
     return key === undefined ? this.o.replica.services.list() : [this.o.replica.services.get(key)];
   }
 
-  private svcEntry(s: Svc): SvcEntry {
+  /** @param lcore counters and gauges of this one only; rates and limits are always of all */
+  private svcEntry(s: Svc, lcore?: number): SvcEntry {
     const { rates, limits } = this.o;
     return {
       svc: keyOf(s),
@@ -267,11 +239,11 @@ export class Queries {
       schedFlags: [...s.schedFlags],
       ...(s.scheduler.hashTargets ? { hashTarget: s.scheduler.hashTargets[0]! } : {}),
       ...optionsOf(SVC_DEFAULTS, s),
-      counters: rates.svcCounters(s),
+      counters: rates.svcCounters(s, lcore),
       rates: rates.svcRates(s),
       dests: s.dests.map((d) => {
-        const active = rates.gauge(d.slot, 'active');
-        const inactive = rates.gauge(d.slot, 'inactive');
+        const active = rates.gauge(d.slot, 'active', lcore);
+        const inactive = rates.gauge(d.slot, 'inactive', lcore);
         return {
           addr: formatIpv4(d.addr),
           port: d.port,
@@ -281,49 +253,11 @@ export class Queries {
           inactive,
           persist: 0,
           overload: d.maxConn > 0 && limits.isFull(d.slot, d.maxConn),
-          counters: rates.counters(d.slot),
+          counters: rates.counters(d.slot, lcore),
           rates: rates.rates(d),
         };
       }),
     };
-  }
-
-  private laddrs(key: SvcKeyParams | undefined): LaddrEntry[] {
-    return this.svcs(key).map((s) => {
-      const filter = filterOf(s);
-      const counts = s.laddrs.length === 0 ? [] : this.o.tasks.map((t) => connsByLaddr(t.conns, filter));
-      return {
-        svc: keyOf(s),
-        laddrs: s.laddrs.map((l) => ({
-          addr: formatIpv4(l.addr),
-          dev: l.dev,
-          conns: counts.reduce((n, c) => n + (c.get(l.addr) ?? 0), 0),
-          conflicts: 0,
-        })),
-      };
-    });
-  }
-
-  /** A page of the connection tables; the cursor is `lcore:record`. */
-  private conns(p: QueryParams<'conn.list'>): ConnPage {
-    const { tasks } = this.o;
-    const [lcore = 1, from = 1] = (p.cursor ?? '1:1').split(':').map(Number);
-    if (!Number.isInteger(lcore) || !Number.isInteger(from))
-      throw new DpvsError('INVAL', `bad cursor '${p.cursor}'`);
-    const filter = p.svc === undefined ? undefined : filterOf(this.o.replica.services.get(p.svc));
-    const conns: ConnEntry[] = [];
-    for (let t = lcore, index = from; t <= tasks.length; t++, index = 1) {
-      const task = tasks[t - 1];
-      if (task === undefined) break;
-      const nowMs = new Float64Array(task.block, LCORE_BLOCK.at.nowMs, 1)[0]!;
-      const page = readConns(task.conns, index, p.limit - conns.length, filter);
-      for (const v of page.conns) conns.push(connEntry(v, t, nowMs));
-      if (conns.length >= p.limit) {
-        if (page.next !== 0) return { conns, cursor: `${t}:${page.next}` };
-        if (t < tasks.length) return { conns, cursor: `${t + 1}:1` };
-      }
-    }
-    return { conns };
   }
 
   private drops(): DropEntry[] {

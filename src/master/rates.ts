@@ -54,18 +54,18 @@ export class Rates {
     clearInterval(this.timer);
   }
 
-  /** One field of a real server, summed over the lcores. */
-  gauge(slot: number, field: 'active' | 'inactive'): number {
-    return this.sum(slot, at[field]);
+  /** One field of a real server, summed over the lcores or of one of them. */
+  gauge(slot: number, field: 'active' | 'inactive', lcore?: number): number {
+    return this.sum(slot, at[field], lcore);
   }
 
-  counters(slot: number): Counters {
+  counters(slot: number, lcore?: number): Counters {
     return {
-      conns: this.sum(slot, at.conns),
-      inPackets: this.sum(slot, at.inPackets),
-      outPackets: this.sum(slot, at.outPackets),
-      inBytes: this.sum(slot, at.inBytes),
-      outBytes: this.sum(slot, at.outBytes),
+      conns: this.sum(slot, at.conns, lcore),
+      inPackets: this.sum(slot, at.inPackets, lcore),
+      outPackets: this.sum(slot, at.outPackets, lcore),
+      inBytes: this.sum(slot, at.inBytes, lcore),
+      outBytes: this.sum(slot, at.outBytes, lcore),
     };
   }
 
@@ -73,10 +73,10 @@ export class Rates {
     return this.samples.get(dest.slot)?.rates ?? zeroRates();
   }
 
-  svcCounters(svc: Svc): Counters {
+  svcCounters(svc: Svc, lcore?: number): Counters {
     const total = zeroCounters();
-    for (const d of svc.dests) addTo(total, this.counters(d.slot));
-    for (const slot of this.retired.get(svc) ?? []) addTo(total, this.counters(slot));
+    for (const d of svc.dests) addTo(total, this.counters(d.slot, lcore));
+    for (const slot of this.retired.get(svc) ?? []) addTo(total, this.counters(slot, lcore));
     return total;
   }
 
@@ -86,8 +86,9 @@ export class Rates {
     return total;
   }
 
-  private sum(slot: number, field: number): number {
+  private sum(slot: number, field: number, lcore?: number): number {
     const i = destIndex(slot) + (field >>> 3);
+    if (lcore !== undefined) return this.lcores[lcore - 1]![i]!;
     let total = 0;
     for (const counters of this.lcores) total += counters[i]!;
     return total;

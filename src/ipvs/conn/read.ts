@@ -30,20 +30,22 @@ export interface ConnView {
   dest: number;
 }
 
-/** Only connections of this service: IP protocol number, virtual address and port. */
+/** Which connections are wanted; what is absent doesn't matter. */
 export interface ConnFilter {
-  proto: number;
-  addr: number;
-  /** 0 = any, of protocols without ports. */
-  port: number;
-  /** Of a service by match, which has no address: the slots of its real servers. */
-  slots?: ReadonlySet<number> | undefined;
+  /** Whether connections of the real server in this slot are wanted. */
+  dest?: (slot: number) => boolean;
+  /** Names of states, of any protocol. */
+  states?: ReadonlySet<string>;
+  /** Protocol number and tuple of the packets of one direction, either one. */
+  tuple?: { proto: number; saddr: number; sport: number; daddr: number; dport: number };
 }
 
 export interface ConnList {
   conns: ConnView[];
   /** Index to go on from, 0 = that was all. */
   next: number;
+  /** Records looked at. */
+  seen: number;
 }
 
 /** Milliseconds until the connection expires if no packet comes. */
@@ -53,47 +55,68 @@ export function remainingMs(v: ConnView, nowMs: number): number {
 }
 
 /**
- * Up to `limit` connections from index `from` on.
+ * Up to `limit` connections from index `from` on, out of at most `scan` records.
  * @param buffer the records of an lcore
  */
 export function readConns(
   buffer: SharedArrayBuffer,
   from: number,
   limit: number,
-  filter?: ConnFilter,
+  filter: ConnFilter = {},
+  scan = Infinity,
 ): ConnList {
   const r = new Records(buffer);
   const conns: ConnView[] = [];
-  let c = Math.max(Math.floor(from), 1);
-  for (; c < r.capacity && conns.length < limit; c++) {
+  const end = r.top + 1;
+  const start = Math.max(Math.floor(from), 1);
+  const last = Math.min(end, start + scan);
+  let c = start;
+  for (; c < last && conns.length < limit; c++) {
     if ((r.flags(c) & CONN_F_HASHED) === 0 || !matches(r, c, filter)) continue;
     const view = read(r, c);
-    if (view) conns.push(view);
+    if (view && (filter.states === undefined || filter.states.has(view.state))) conns.push(view);
   }
-  return { conns, next: c < r.capacity ? c : 0 };
+  return { conns, next: c < end ? c : 0, seen: c - start };
 }
 
-/** Connections by local address, of one service or of all: the CONNS column of `ipvsadm --get-laddr`. */
-export function connsByLaddr(buffer: SharedArrayBuffer, filter?: ConnFilter): Map<number, number> {
+/**
+ * Counts connections by the slot of their real server and their local address, out of at most `scan` records.
+ * @param counts by `slot * 2^32 + local address`; added to
+ * @returns index to go on from, 0 = that was all
+ */
+export function countLaddrs(
+  buffer: SharedArrayBuffer,
+  from: number,
+  scan: number,
+  counts: Map<number, number>,
+): number {
   const r = new Records(buffer);
-  const counts = new Map<number, number>();
-  for (let c = 1; c < r.capacity; c++) {
-    if ((r.flags(c) & CONN_F_HASHED) === 0 || !matches(r, c, filter)) continue;
-    const laddr = r.bytes.u32(r.dir(c, DIR_OUT) + D.daddr);
-    counts.set(laddr, (counts.get(laddr) ?? 0) + 1);
+  const end = r.top + 1;
+  let c = from;
+  const last = Math.min(end, c + scan);
+  for (; c < last; c++) {
+    if ((r.flags(c) & CONN_F_HASHED) === 0) continue;
+    const key = r.dest(c) * 0x1_0000_0000 + r.bytes.u32(r.dir(c, DIR_OUT) + D.daddr);
+    counts.set(key, (counts.get(key) ?? 0) + 1);
   }
-  return counts;
+  return c < end ? c : 0;
 }
 
-function matches(r: Records, c: number, f: ConnFilter | undefined): boolean {
-  if (f === undefined) return true;
-  if (f.slots !== undefined) return f.slots.has(r.dest(c));
-  const dir = r.dir(c, DIR_IN);
-  return (
-    r.bytes.u32(dir + D.daddr) === f.addr &&
-    (f.port === 0 || r.bytes.u16(dir + D.dport) === f.port) &&
-    r.proto(c) === f.proto
-  );
+function matches(r: Records, c: number, { dest, tuple }: ConnFilter): boolean {
+  if (dest !== undefined && !dest(r.dest(c))) return false;
+  if (tuple === undefined) return true;
+  if (r.proto(c) !== tuple.proto) return false;
+  for (const d of [DIR_IN, DIR_OUT]) {
+    const at = r.dir(c, d);
+    if (
+      r.bytes.u32(at + D.saddr) === tuple.saddr &&
+      r.bytes.u16(at + D.sport) === tuple.sport &&
+      r.bytes.u32(at + D.daddr) === tuple.daddr &&
+      r.bytes.u16(at + D.dport) === tuple.dport
+    )
+      return true;
+  }
+  return false;
 }
 
 /** Undefined when the record changed hands while it was read. */

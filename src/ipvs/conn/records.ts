@@ -1,6 +1,6 @@
 /**
- * Connection records (CONN4 of src/core/layout.ts) in shared memory. A connection is its index; index 0 is never
- * used. Accessors read and write typed arrays at fixed offsets and allocate nothing.
+ * Connection records (CONN4 of src/core/layout.ts) in shared memory. A connection is its index; index 0 is no
+ * connection. Accessors read and write typed arrays at fixed offsets and allocate nothing.
  */
 import { Bytes } from '../../core/bytes.js';
 import { CONN4, CONN_F_HASHED, CONN_F_USED, DIR4, DIR_IN, DIR_OUT } from '../../core/layout.js';
@@ -41,6 +41,17 @@ export class Records {
     this.u16 = new Uint16Array(buffer);
     this.u32 = new Uint32Array(buffer);
     this.f64 = new Float64Array(buffer);
+  }
+
+  /**
+   * No index above this one was ever in use: who reads the table need not go further. Kept in record 0, which is no
+   * connection.
+   */
+  get top(): number {
+    return Math.min(this.u32[0]!, this.capacity - 1);
+  }
+  setTop(c: number): void {
+    this.u32[0] = c;
   }
 
   /** Byte offset of a direction of a connection. */

@@ -53,6 +53,7 @@ export class ConnTable {
     const c = this.free[--this.freeCount]!;
     const r = this.records;
     r.begin(c);
+    if (c > r.top) r.setTop(c);
     r.setCreatedMs(c, nowMs);
     r.setLastSeenMs(c, nowMs);
     return c;
