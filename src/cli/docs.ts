@@ -10,7 +10,7 @@ import { LATER_OBJECTS, OBJECTS, OPTIONS as DPIP_OPTIONS } from './dpip/main.js'
 import { OPTIONS as DPVS_OPTIONS, usage as dpvsUsage } from './dpvs/main.js';
 import { usageLine } from './ipvsadm/help.js';
 import { COMMANDS as IPVS_COMMANDS, OPTIONS as IPVS_OPTIONS } from './ipvsadm/options.js';
-import { optionLabel, type OptionSpec } from './options.js';
+import { isSupported, optionLabel, type OptionSpec } from './options.js';
 
 /** The whole page. */
 export function commandsPage(): string {
@@ -89,8 +89,10 @@ ${objects.join('\n')}`;
 }
 
 function ipvsadm(): string {
-  const commands = IPVS_COMMANDS.filter((c) => !c.later);
-  const later = [...IPVS_COMMANDS, ...IPVS_OPTIONS].filter((o) => o.later);
+  const commands = IPVS_COMMANDS.filter(isSupported);
+  const all = [...IPVS_COMMANDS, ...IPVS_OPTIONS];
+  const later = all.filter((o) => o.later);
+  const refused = all.filter((o) => o.refused !== undefined);
   return `## ipvsadm
 
 ${block(commands.map(usageLine))}
@@ -104,9 +106,13 @@ ${table(
   ['command', 'meaning'],
   commands.map((c) => [code(optionLabel(c)), c.doc]),
 )}
-${optionTable(IPVS_OPTIONS.filter((o) => !o.later))}
+${optionTable(IPVS_OPTIONS.filter(isSupported))}
 Known, but not supported yet: ${later.map((o) => code(`--${o.name}`)).join(', ')}.
-`;
+
+${table(
+  ['not supported', 'because'],
+  refused.map((o) => [code(`--${o.name}`), o.refused!]),
+)}`;
 }
 
 function socket(): string {

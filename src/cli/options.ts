@@ -17,7 +17,12 @@ export interface OptionSpec {
   doc: string;
   /** In the original, but not supported yet: parsed, then refused by name. */
   later?: true;
+  /** In the original, and deliberately not here: why, and what to do instead. Parsed, then refused by name. */
+  refused?: string;
 }
+
+/** Whether the option does something in this version. */
+export const isSupported = (o: OptionSpec): boolean => o.later === undefined && o.refused === undefined;
 
 /** Short letters of an option. */
 export const letters = ({ chars = '' }: OptionSpec): string[] => chars.split('');

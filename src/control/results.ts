@@ -205,6 +205,11 @@ export interface DropEntry {
   done?: true;
 }
 
+/** Seconds in force by state, and what `timeout.set` has set (0 = nothing). */
+export interface Timeouts extends Record<MatchProto, Record<string, number>> {
+  set: { tcp: number; tcpFin: number; udp: number };
+}
+
 export interface QueryResults {
   info: Info;
   'link.list': Link[];
@@ -216,6 +221,6 @@ export interface QueryResults {
   'laddr.list': LaddrEntry[];
   'conn.list': ConnPage;
   'drop.list': DropEntry[];
-  'timeout.get': { tcp: Record<string, number>; udp: Record<string, number> };
+  'timeout.get': Timeouts;
   'sched.list': string[];
 }

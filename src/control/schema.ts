@@ -24,6 +24,7 @@ const mac = z
   })
   .describe('MAC address');
 const plen = z.int().min(0).max(32).describe('prefix length');
+const seconds = z.int().min(0).max(31535999);
 const scope = z.enum(['host', 'kni_host', 'link', 'global']);
 
 const matchRange = z.strictObject({
@@ -61,12 +62,7 @@ const schedOptions = {
  * is a line here, one in SVC_DEFAULTS (src/ipvs/options.ts) and one in SERVICE_FIELDS (src/cli/ipvsadm/fields.ts).
  */
 const svcOptions = {
-  connTimeout: z
-    .int()
-    .min(0)
-    .max(31535999)
-    .describe('seconds for established connections, 0 = by state')
-    .default(0),
+  connTimeout: seconds.describe('seconds for established connections, 0 = by state').default(0),
   expireQuiescent: z
     .boolean()
     .describe(
@@ -198,6 +194,16 @@ export const COMMANDS = {
     .strictObject({ svc: svcKey, addr: ipv4, dev })
     .describe('adds the address (/32, with sapool) to the device when needed, then to the service'),
   'laddr.del': z.strictObject({ svc: svcKey, addr: ipv4, dev }),
+
+  'timeout.set': z
+    .strictObject({
+      tcp: seconds.describe('of ESTABLISHED'),
+      tcpFin: seconds.describe('of FIN_WAIT'),
+      udp: seconds.describe('of answered connections'),
+    })
+    .describe(
+      'timeouts of states entered from now on, in seconds instead of the configured ones; 0 = as it is',
+    ),
 } as const satisfies Record<string, z.ZodType>;
 
 export type CommandName = keyof typeof COMMANDS;

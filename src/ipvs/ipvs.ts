@@ -86,7 +86,7 @@ export class Ipvs {
   private readonly laddrs: LocalAddrs;
   readonly stats: DestStats;
   private readonly bandwidth: Bandwidth;
-  private readonly timeouts: readonly (Uint32Array | undefined)[];
+  private timeouts: readonly (Uint32Array | undefined)[];
   private readonly lcore: number;
   private readonly lcores: number;
   /** Of `dice`; never 0. */
@@ -108,7 +108,8 @@ export class Ipvs {
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
     const config = o.config ?? {};
     this.laddrs = new LocalAddrs(o.saPool, o.services, this.table);
-    this.timeouts = timeoutTables({ tcp: config.tcpTimeoutsMs ?? {}, udp: config.udpTimeoutsMs ?? {} });
+    const configured = { tcp: config.tcpTimeoutsMs ?? {}, udp: config.udpTimeoutsMs ?? {} };
+    this.timeouts = timeoutTables(configured);
     this.x = {
       packets: o.packets,
       inet: o.inet,
@@ -125,6 +126,9 @@ export class Ipvs {
       },
       destChanged: (dest) => this.ruled(dest),
       slotFreed: (slot, expire) => this.stats.setFlags(slot, DEST_F_QUIESCENT, expire ? DEST_F_QUIESCENT : 0),
+      timeoutsSet: () => {
+        this.timeouts = timeoutTables(configured, o.services.timeouts);
+      },
       zero: (dests) => dests.forEach((d) => this.stats.zero(d.slot)),
     });
     o.inet.preRouting.push(this.in);

@@ -13,8 +13,8 @@ import { formatIpv4, isMulticast, isReserved, isThisNetwork, parseIpv4 } from '.
 import { type EndMemory, Ends } from './ends.js';
 import { compileMatch, covers, type Match } from './match.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS, type DestOptions, type SvcOptions } from './options.js';
-import { PROTO_BY_NUMBER, PROTOS } from './proto/index.js';
-import type { Proto } from './proto/table.js';
+import { AS_CONFIGURED, PROTO_BY_NUMBER, PROTOS } from './proto/index.js';
+import type { Proto, SetTimeouts } from './proto/table.js';
 import { schedulerByName, schedulerFlags } from './sched/index.js';
 import type { Scheduler } from './sched/scheduler.js';
 import { Slots, type SlotMemory, type SlotUse } from './slots.js';
@@ -102,6 +102,8 @@ export interface ServiceOps {
   'dest.del': { svc: SvcKeyParams; dest: DestKeyParams };
   'laddr.add': { svc: SvcKeyParams; addr: string; dev: string };
   'laddr.del': { svc: SvcKeyParams; addr: string; dev: string };
+  /** What is 0 stays as it is. */
+  'timeout.set': SetTimeouts;
   /** Only in snapshots, first: the memory of the slot allocators, of real servers and of services. */
   'svc.slots': SlotMemory & { svcs?: SlotMemory; ends?: EndMemory[] };
 }
@@ -116,6 +118,8 @@ export interface ServiceListener {
   destRemoved?(dest: Dest): void;
   /** Nobody holds the slot any more; its connections end (`expire`) or go on. Also when a snapshot says so. */
   slotFreed?(slot: number, expire: boolean): void;
+  /** {@link Services.timeouts} has changed. */
+  timeoutsSet?(): void;
   /** Zero the counters (not the gauges) of these real servers. */
   zero?(dests: readonly Dest[]): void;
 }
@@ -127,6 +131,8 @@ const protoOf = (name: Proto['name']): Proto => PROTOS.find((p) => p.name === na
 const slotKey = (svc: Svc, addr: number, port: number): string => `${svc.name} ${addr}:${port}`;
 
 export class Services {
+  /** Timeouts that replace configured ones. */
+  timeouts: SetTimeouts = AS_CONFIGURED;
   /** Services by index; a hole where one was deleted. */
   private readonly table: (Svc | undefined)[] = [];
   private readonly holes: number[] = [];
@@ -235,6 +241,7 @@ export class Services {
         ends: this.ends.memory(),
       },
     ];
+    if (this.timeouts !== AS_CONFIGURED) out.push({ op: 'timeout.set', ...this.timeouts });
     for (const s of this.list()) {
       const svc = keyOf(s);
       const scheduler = s.scheduler.name;
@@ -272,6 +279,11 @@ export class Services {
       const svc = this.require(p.svc, 'INVAL');
       this.removeDest(this.requireDest(svc, p.dest));
       this.rescheduled(svc);
+    },
+    'timeout.set': ({ tcp, tcpFin, udp }) => {
+      const old = this.timeouts;
+      this.timeouts = { tcp: tcp || old.tcp, tcpFin: tcpFin || old.tcpFin, udp: udp || old.udp };
+      for (const l of this.listeners) l.timeoutsSet?.();
     },
     'laddr.add': (p) => this.addLaddr(p),
     'laddr.del': (p) => {

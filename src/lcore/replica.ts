@@ -9,7 +9,7 @@ import { Services, type ServiceOp } from '../ipvs/service.js';
 import type { DeviceSpec } from '../netif/device.js';
 
 type ServiceCommand = Extract<Command, { op: ServiceOp }>;
-const isService = (c: Command): c is ServiceCommand => /^(svc|dest|laddr)\./.test(c.op);
+const isService = (c: Command): c is ServiceCommand => /^(svc|dest|laddr|timeout)\./.test(c.op);
 
 export class Replica {
   readonly inet: InetModels;

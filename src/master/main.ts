@@ -224,7 +224,6 @@ async function boot(
     plan,
     tasks,
     statsFile,
-    config,
     masterCpu,
   });
   const controller = new Controller(replica, lcores, ports, queries, log, process.env.DPVS_DEBUG === '1');

@@ -3,12 +3,22 @@
  * plane; neighbours and port pools are asked from the lcores.
  */
 import type { QueryName, QueryParams } from '../control/schema.js';
-import type { Addr, DropEntry, Lcore, Link, NeighEntry, QueryResults, SvcEntry } from '../control/results.js';
-import type { Config, Plan } from '../config/types.js';
+import type {
+  Addr,
+  DropEntry,
+  Lcore,
+  Link,
+  NeighEntry,
+  QueryResults,
+  SvcEntry,
+  Timeouts,
+} from '../control/results.js';
+import type { Plan } from '../config/types.js';
 import { DROP_REASONS } from '../core/drops.js';
 import { DROP_CAP, LCORE_STATS } from '../core/layout.js';
 import type { Native, PortInfo } from '../core/native.js';
 import type { StatsSegment } from '../core/stats.js';
+import { PROTOS, timeoutsInForce } from '../ipvs/proto/index.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS } from '../ipvs/options.js';
 import { SCHEDULERS } from '../ipvs/sched/index.js';
 import { keyOf, type SvcKeyParams, type Svc } from '../ipvs/service.js';
@@ -34,7 +44,6 @@ export interface QueriesOptions {
   plan: Plan;
   tasks: Omit<LcoreTask, 'snapshot' | 'rebuild'>[];
   statsFile: string;
-  config: Config;
   /** For listings: the master is not pinned. */
   masterCpu: number;
 }
@@ -95,10 +104,7 @@ export class Queries {
     'laddr.list': (p) => this.conns.laddrs(this.svcs(p.svc), p.lcore),
     'conn.list': (p) => this.conns.page(p),
     'drop.list': () => this.drops(),
-    'timeout.get': () => ({
-      tcp: { ...this.o.config.ipvs.tcp.timeoutsS },
-      udp: { ...this.o.config.ipvs.udp.timeoutsS },
-    }),
+    'timeout.get': () => this.timeouts(),
     'sched.list': () => SCHEDULERS.map((s) => s.name),
   };
 
@@ -258,6 +264,13 @@ export class Queries {
         };
       }),
     };
+  }
+
+  private timeouts(): Timeouts {
+    const { tcpTimeoutsMs: tcp, udpTimeoutsMs: udp } = this.o.tasks[0]!.config;
+    const set = this.o.replica.services.timeouts;
+    const inForce = PROTOS.map((p) => [p.name, timeoutsInForce(p, { tcp, udp }, set)]);
+    return { ...(Object.fromEntries(inForce) as Omit<Timeouts, 'set'>), set };
   }
 
   private drops(): DropEntry[] {

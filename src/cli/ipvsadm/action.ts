@@ -6,9 +6,17 @@ import type { DestEntry, SvcKey } from '../../control/results.js';
 import { notYet, UsageError } from '../errors.js';
 import { compact } from '../values.js';
 import type { Line } from './check.js';
-import { endpoint, serviceOf } from './endpoint.js';
+import { endpoint, serviceOf, sockpairOf } from './endpoint.js';
 import { EXIT_USAGE } from './exit.js';
-import { parametersOf, SERVER_FIELDS, SERVICE_FIELDS, type Given } from './fields.js';
+import {
+  badTimeout,
+  digits,
+  MAX_SECONDS,
+  parametersOf,
+  SERVER_FIELDS,
+  SERVICE_FIELDS,
+  type Given,
+} from './fields.js';
 
 export type Format = 'default' | 'stats' | 'rate' | 'thresholds' | 'persistent-conn';
 
@@ -16,10 +24,10 @@ export type Request = { [M in CommandName]: { kind: 'request'; method: M; params
 
 export type Action =
   | Request
-  | { kind: 'list'; svc?: SvcKey; format: Format; exact: boolean; sort: boolean; json: boolean }
-  | { kind: 'connections'; json: boolean }
+  | { kind: 'list'; of: Input<'svc.list'>; format: Format; exact: boolean; sort: boolean; json: boolean }
+  | { kind: 'connections'; of: Input<'conn.list'>; json: boolean }
   | { kind: 'timeouts'; json: boolean }
-  | { kind: 'laddrs'; svc?: SvcKey; json: boolean }
+  | { kind: 'laddrs'; of: Input<'laddr.list'>; json: boolean }
   | { kind: 'save' }
   | { kind: 'restore' }
   | { kind: 'help' }
@@ -28,7 +36,7 @@ export type Action =
 const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
 
 /** @throws UsageError on a bad value, exit code 2 */
-export function actionOf({ command, options }: Line): Action {
+export function actionOf({ command, options, words }: Line): Action {
   const json = options.has('json');
   switch (command) {
     case 'add-service':
@@ -56,14 +64,18 @@ export function actionOf({ command, options }: Line): Action {
       return request('laddr.add', localAddress(options));
     case 'del-laddr':
       return request('laddr.del', localAddress(options));
+    case 'set': {
+      const [tcp, tcpFin, udp] = words.map((w) => timeout(w)) as [number, number, number];
+      return request('timeout.set', { tcp, tcpFin, udp });
+    }
     case 'get-laddr':
-      return { kind: 'laddrs', ...compact({ svc: serviceOf(options) }), json };
+      return { kind: 'laddrs', of: scope(options), json };
     case 'list':
-      if (options.has('connection')) return { kind: 'connections', json };
+      if (options.has('connection')) return { kind: 'connections', of: connections(options), json };
       if (options.has('timeout')) return { kind: 'timeouts', json };
       return {
         kind: 'list',
-        ...compact({ svc: serviceOf(options) }),
+        of: scope(options),
         format:
           (['stats', 'rate', 'thresholds', 'persistent-conn'] as const).find((f) => options.has(f)) ??
           'default',
@@ -78,6 +90,26 @@ export function actionOf({ command, options }: Line): Action {
 
 const request = <M extends CommandName>(method: M, params: Input<M>): Request =>
   ({ kind: 'request', method, params }) as unknown as Request;
+
+/** One service, one lcore, or all of them. */
+function scope(given: Given): Input<'svc.list'> {
+  const text = given.get('cpu');
+  const lcore = text === undefined ? undefined : digits(text, 1024);
+  if (text !== undefined && (lcore ?? 0) === 0) throw fail(`illegal cpu specified: ${text}`);
+  return compact({ svc: serviceOf(given), lcore });
+}
+
+function connections(given: Given): Input<'conn.list'> {
+  const pair = given.get('sockpair');
+  const sockpair = pair === undefined ? undefined : sockpairOf(pair);
+  return { ...scope(given), ...compact({ sockpair, states: given.get('state')?.split(',') }) };
+}
+
+function timeout(text: string): number {
+  const seconds = digits(text, MAX_SECONDS);
+  if (seconds === undefined) throw fail(badTimeout(text));
+  return seconds;
+}
 
 /** The matrix has seen to it that there is one. */
 const requiredService = (given: Given): SvcKey => serviceOf(given)!;

@@ -1,6 +1,6 @@
 /** From tokens to one command with its options: what excludes, needs and forbids what. */
 import { notYet, OptionError, UsageError } from '../errors.js';
-import type { Token } from '../options.js';
+import { isSupported, type OptionSpec, type Token } from '../options.js';
 import { SERVICE_KEYS } from './endpoint.js';
 import { EXIT_TRY_HELP, EXIT_USAGE } from './exit.js';
 import type { Given } from './fields.js';
@@ -21,7 +21,7 @@ export function checkLine(tokens: readonly Token[]): Line {
   const byGroup = new Map<string, string>();
   let command: IpvsCommand | undefined;
   const words: string[] = [];
-  let later: string | undefined;
+  let later: OptionSpec | undefined;
   for (const token of tokens) {
     if ('word' in token) {
       words.push(token.word);
@@ -31,7 +31,7 @@ export function checkLine(tokens: readonly Token[]): Line {
     if (asCommand) {
       if (command) throw fail('multiple commands specified');
       command = asCommand;
-      if (asCommand.later) later ??= asCommand.name;
+      if (!isSupported(asCommand)) later ??= asCommand;
       continue;
     }
     if (!command) throw new OptionError('the first argument must be a command', EXIT_TRY_HELP);
@@ -40,15 +40,16 @@ export function checkLine(tokens: readonly Token[]): Line {
     if (byGroup.has(group)) throw fail(`multiple '${group}' options specified`);
     byGroup.set(group, option.name);
     options.set(option.name, token.value ?? '');
-    if (option.later) later ??= option.name;
+    if (!isSupported(option)) later ??= option;
   }
   if (!command)
     throw new OptionError(
       words.length === 0 ? 'no command' : `'${words[0]}' is not a command`,
       EXIT_TRY_HELP,
     );
-  if (later === 'ipv6') throw notYet('IPv6', EXIT_USAGE);
-  if (later !== undefined) throw notYet(`'--${later}'`, EXIT_USAGE);
+  if (later?.name === 'ipv6') throw notYet('IPv6', EXIT_USAGE);
+  if (later?.refused !== undefined) throw fail(`'--${later.name}' is not supported: ${later.refused}`);
+  if (later !== undefined) throw notYet(`'--${later.name}'`, EXIT_USAGE);
   const { words: wanted = [] } = command;
   if (words.length > wanted.length) throw fail(`unexpected argument ${words[wanted.length]}`);
   if (words.length < wanted.length) {
@@ -75,10 +76,17 @@ function checkList(options: Given): void {
   if (has('sort') && has('nosort')) {
     throw fail("The option 'nosort' conflicts with the 'sort' option in the 'list' command");
   }
-  const what = [has('connection'), has('timeout'), SERVICE_KEYS.some((k) => has(k.name))].filter(
-    Boolean,
-  ).length;
-  const format = ['stats', 'rate', 'thresholds', 'persistent-conn'].filter(has).length;
-  const other = has('connection') || has('timeout');
-  if (what > 1 || format > 1 || (other && format > 0)) throw fail('options conflicts in the list command');
+  const conns = has('connection');
+  const formats = ['stats', 'rate', 'thresholds', 'persistent-conn'].filter(has).length;
+  const ofConns = ['sockpair', 'state'].find(has);
+  if (ofConns !== undefined && !conns) {
+    throw fail(`You need to supply the 'connection' option with the '${ofConns}' option`);
+  }
+  const conflict =
+    formats > 1 ||
+    (conns && (has('timeout') || formats > 0)) ||
+    (has('timeout') && (formats > 0 || has('cpu') || SERVICE_KEYS.some((k) => has(k.name)))) ||
+    // rates are those of all lcores
+    (has('cpu') && has('rate'));
+  if (conflict) throw fail('options conflicts in the list command');
 }

@@ -1,14 +1,17 @@
 /** How a service or real server is named on a line: addresses, ports, and which option stands for which kind of service. */
 import { isIP } from 'node:net';
+import type { Input } from '../../control/client.js';
 import type { SvcKey } from '../../control/results.js';
 import type { DpvsError } from '../../core/errors.js';
-import { formatMatch, listMatch, parseMatch } from '../../core/match.js';
+import { formatMatch, listMatch, MATCH_PROTOS, parseMatch } from '../../core/match.js';
 import { notYet, UsageError } from '../errors.js';
 import type { OptionSpec } from '../options.js';
 import { EXIT_USAGE } from './exit.js';
 import { digits, type Given } from './fields.js';
 
 export const SERVICE = 'service-address';
+
+const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
 
 /** An option that names a service; all of them exclude each other. */
 export interface KeyOption extends OptionSpec {
@@ -43,7 +46,7 @@ const icmpService: KeyOption = {
   doc: 'an ICMP service: pings of an address',
   parse: (text) => {
     const { addr, port = 0 } = endpoint(text, 'virtual');
-    if (port !== 0) throw new UsageError(`illegal virtual server address specified: ${text}`, EXIT_USAGE);
+    if (port !== 0) throw fail(`illegal virtual server address specified: ${text}`);
     return { proto: 'icmp', addr, port };
   },
   format: (svc) => (svc.match === undefined && svc.proto === 'icmp' ? svc.addr : undefined),
@@ -61,22 +64,22 @@ const matchService: KeyOption = {
       return { addr: '0.0.0.0', port: 0, ...parseMatch(text) };
     } catch (error) {
       const { message, hint } = error as DpvsError;
-      throw new UsageError(`${message}\n  ${hint}`, EXIT_USAGE);
+      throw fail(`${message}\n  ${hint}`);
     }
   },
   format: (svc) => (svc.match === undefined ? undefined : formatMatch(svc.proto, svc.match)),
   title: (svc) => `MATCH ${listMatch(svc.proto, svc.match!)}`,
 };
 
-/** Of the original, and not supported yet. */
-const later = (spec: OptionSpec): KeyOption => ({
+const idle = (spec: OptionSpec): KeyOption => ({
   ...spec,
-  later: true,
   group: SERVICE,
   parse: () => ({ proto: 'tcp', addr: '', port: 0 }),
   format: () => undefined,
   title: () => '',
 });
+/** Of the original, and not supported yet. */
+const later = (spec: OptionSpec): KeyOption => idle({ ...spec, later: true });
 
 export const SERVICE_KEYS: readonly KeyOption[] = [
   byPort('tcp-service', 't', 'tcp', 'a TCP service'),
@@ -84,7 +87,13 @@ export const SERVICE_KEYS: readonly KeyOption[] = [
   later({ name: 'sctp-service', value: 'HOST:PORT', doc: 'an SCTP service' }),
   icmpService,
   later({ name: 'icmpv6-service', chars: '1', doc: 'an ICMPv6 service' }),
-  later({ name: 'fwmark-service', chars: 'f', value: 'N', doc: 'a service by firewall mark' }),
+  idle({
+    name: 'fwmark-service',
+    chars: 'f',
+    value: 'N',
+    doc: 'a service by firewall mark',
+    refused: 'nothing marks packets here; name addresses and ports (-t, -u, -H)',
+  }),
   matchService,
 ];
 
@@ -105,9 +114,32 @@ export const serviceTitle = (svc: SvcKey): string => keyOption(svc).title(svc);
 
 const keyOption = (svc: SvcKey): KeyOption => SERVICE_KEYS.find((k) => k.format(svc) !== undefined)!;
 
+/**
+ * `PROTO:ADDR:PORT:ADDR:PORT`: from, to.
+ * @throws UsageError
+ */
+export function sockpairOf(text: string): NonNullable<Input<'conn.list'>['sockpair']> {
+  const [proto, saddr = '', sport = '', daddr = '', dport = '', ...more] = text.split(':');
+  const ports = [digits(sport, 65535), digits(dport, 65535)] as const;
+  if (
+    more.length > 0 ||
+    isIP(saddr) !== 4 ||
+    isIP(daddr) !== 4 ||
+    ports.includes(undefined) ||
+    !isProto(proto)
+  ) {
+    throw fail(`illegal sockpair specified: ${text} (PROTO:ADDR:PORT:ADDR:PORT)`);
+  }
+  return { proto, saddr, sport: ports[0]!, daddr, dport: ports[1]! };
+}
+
+const isProto = (text: string | undefined): text is SvcKey['proto'] =>
+  (MATCH_PROTOS as readonly (string | undefined)[]).includes(text);
+
 /** `HOST[:PORT]`. @throws UsageError 'illegal … specified' */
 export function endpoint(text: string, what: string): { addr: string; port?: number } {
-  const bad = new UsageError(`illegal ${what} server address[:port] specified: ${text}`, EXIT_USAGE);
+  const names = /[a-z]/i.test(text) ? ' (names are not resolved: ipvsadm -Sn saves numbers)' : '';
+  const bad = fail(`illegal ${what} server address[:port] specified: ${text}${names}`);
   if (text.startsWith('[') || isIP(text) === 6) throw notYet(`IPv6 (${text})`, EXIT_USAGE);
   const [, addr, port] = /^([^:]*)(?::([^:]*))?$/.exec(text) ?? [];
   if (addr === undefined || isIP(addr) !== 4) throw bad;

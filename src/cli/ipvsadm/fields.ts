@@ -35,6 +35,11 @@ export type ServerField = Field<DestParams, DestEntry>;
 
 const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
 
+/** A year. */
+export const MAX_SECONDS = 31535999;
+export const badTimeout = (text: string): string =>
+  `invalid timeout value '${text}': 0 to ${MAX_SECONDS} seconds`;
+
 /** A decimal number up to `max`, or undefined. */
 export function digits(text: string, max: number): number | undefined {
   return /^\d{1,10}$/.test(text) && Number(text) <= max ? Number(text) : undefined;
@@ -108,13 +113,13 @@ export function flag<P, E>({ key, shown, ...spec }: Common<KeysOf<E, boolean>>):
 /** `10M` */
 export const megabits = (bps: number): string => `${bps / 1e6}M`;
 
+const idle = (spec: OptionSpec): Field<object, unknown> => ({ ...spec, parse: () => ({}), save: () => '' });
 /** Of the original, and not supported yet. */
-const later = (spec: OptionSpec): Field<object, unknown> => ({
-  ...spec,
-  later: true,
-  parse: () => ({}),
-  save: () => '',
-});
+const later = (spec: OptionSpec): Field<object, unknown> => idle({ ...spec, later: true });
+/** Of the original or of LVS, and deliberately not supported. */
+const refused = (spec: OptionSpec, why: string): Field<object, unknown> => idle({ ...spec, refused: why });
+
+const ONLY_IPIP = 'tunnels are IPIP';
 
 /** Behind the scheduler in the order of the table, as the original prints them. */
 export const SERVICE_FIELDS: readonly ServiceField[] = [
@@ -138,9 +143,9 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     key: 'connTimeout',
     value: 'SEC',
     doc: 'timeout of established connections, 0 = by state',
-    max: 31535999,
+    max: MAX_SECONDS,
     none: 0,
-    bad: (text) => `invalid timeout value '${text}': 0 to 31535999 seconds`,
+    bad: badTimeout,
     shown: 'conn-timeout',
   }),
   later({ name: 'proxy-protocol', value: 'VERSION', doc: 'proxy protocol' }),
@@ -174,7 +179,7 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     none: 100,
     shown: 'limit-proportion',
   }),
-  later({ name: 'pe', value: 'NAME', doc: 'persistence engine' }),
+  refused({ name: 'pe', value: 'NAME', doc: 'persistence engine' }, 'there are no persistence engines'),
 ];
 
 export const FORWARD = 'forwarding-method';
@@ -194,7 +199,20 @@ export const SERVER_FIELDS: readonly ServerField[] = [
   forward('masquerading', 'm', 'nat', 'NAT'),
   forward('fullnat', 'b', 'fullnat', 'Full-NAT'),
   forward('snat', 'J', 'snat', 'SNAT'),
-  later({ name: 'tun-type', value: 'ipip', doc: 'kind of tunnel' }),
+  {
+    name: 'tun-type',
+    value: 'ipip',
+    doc: 'accepted: tunnels are IPIP',
+    parse(text) {
+      if (text === 'ipip') return {};
+      throw fail(`tunnel type '${text}' is not supported: ${ONLY_IPIP}`);
+    },
+    save: () => '',
+  },
+  refused({ name: 'tun-port', value: 'PORT', doc: 'port of a GUE tunnel' }, ONLY_IPIP),
+  refused({ name: 'tun-nocsum', doc: 'GUE or GRE without checksum' }, ONLY_IPIP),
+  refused({ name: 'tun-csum', doc: 'GUE or GRE with checksum' }, ONLY_IPIP),
+  refused({ name: 'tun-remcsum', doc: 'GUE with remote checksum' }, ONLY_IPIP),
   numeric({
     name: 'weight',
     chars: 'w',
@@ -222,6 +240,11 @@ export const SERVER_FIELDS: readonly ServerField[] = [
     doc: 'lower limit of connections',
     max: 0xffffffff,
     none: 0,
+  }),
+  ...flag<DestParams, DestEntry>({
+    name: 'inhibited',
+    key: 'inhibited',
+    doc: 'taken for dead: no new connections, the weight is kept',
   }),
 ];
 

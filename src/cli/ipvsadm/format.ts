@@ -116,10 +116,10 @@ export function sortServices(services: readonly SvcEntry[]): SvcEntry[] {
   ];
 }
 
-/** `[lcore]proto timeout state client service local real-server` */
+/** `[lcore]proto remaining-time state client service local real-server` */
 export function formatConnection(c: ConnEntry): string {
   return (
-    `[${c.lcore}]${left(c.proto, 3)} ${left(`${c.timeout}s`, 6)} ${left(c.state, 11)} ` +
+    `[${c.lcore}]${left(c.proto, 3)} ${left(`${c.remaining}s`, 6)} ${left(c.state, 11)} ` +
     `${left(`${c.client}:${c.clientPort}`, 18)} ${left(`${c.vaddr}:${c.vport}`, 18)} ` +
     `${left(`${c.laddr}:${c.lport}`, 18)} ${c.daddr}:${c.dport}\n`
   );

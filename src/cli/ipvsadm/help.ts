@@ -1,10 +1,10 @@
 /** Help text of `ipvsadm`, made from the tables. */
-import { columns, letters, optionLabel, valueLabel } from '../options.js';
+import { columns, isSupported, letters, optionLabel, valueLabel } from '../options.js';
 import { COMMANDS, groupOf, OPTIONS, type IpvsCommand } from './options.js';
 
 /** `-t HOST:PORT|-u HOST:PORT` */
 function part(name: string): string {
-  return OPTIONS.filter((o) => !o.later && groupOf(o) === name)
+  return OPTIONS.filter((o) => isSupported(o) && groupOf(o) === name)
     .map((o) => (o.chars ? `-${o.chars[0]}` : `--${o.name}`) + valueLabel(o))
     .join('|');
 }
@@ -25,7 +25,7 @@ export function usageLine(spec: IpvsCommand): string {
 }
 
 export function help(version: string): string {
-  const commands = COMMANDS.filter((c) => !c.later);
+  const commands = COMMANDS.filter(isSupported);
   const row = (o: (typeof OPTIONS)[number]): [string, string] => [optionLabel(o), o.doc];
   const later = [...COMMANDS, ...OPTIONS].filter((o) => o.later).map((o) => `--${o.name}`);
   return (
@@ -35,9 +35,13 @@ export function help(version: string): string {
     'Commands (the first argument; none is the same as --list):\n' +
     columns(commands.map(row)) +
     'Options:\n' +
-    columns(OPTIONS.filter((o) => !o.later).map(row)) +
+    columns(OPTIONS.filter(isSupported).map(row)) +
     'Not supported yet:\n' +
-    wrap(later, 100)
+    wrap(later, 100) +
+    'Not supported:\n' +
+    columns(
+      [...COMMANDS, ...OPTIONS].flatMap((o) => (o.refused === undefined ? [] : [[`--${o.name}`, o.refused]])),
+    )
   );
 }
 

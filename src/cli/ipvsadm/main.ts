@@ -1,5 +1,6 @@
 /** `ipvsadm`: virtual services, real servers, local addresses, connections. */
-import type { ControlClient } from '../../control/client.js';
+import type { ControlClient, Input } from '../../control/client.js';
+import type { ConnPage } from '../../control/results.js';
 import type { CommandName } from '../../control/schema.js';
 import { DpvsError, ERRORS } from '../../core/errors.js';
 import { OptionError, UsageError } from '../errors.js';
@@ -70,29 +71,25 @@ class Ipvsadm extends Program {
       this.io.out(json ? `${JSON.stringify(value, null, 2)}\n` : text(value));
     switch (action.kind) {
       case 'list': {
-        const { svc, format, exact, sort, json } = action;
-        const [info, found] = await Promise.all([
-          client.call('info', {}),
-          client.call('svc.list', svc === undefined ? {} : { svc }),
-        ]);
+        const { of, format, exact, sort, json } = action;
+        const [info, found] = await Promise.all([client.call('info', {}), client.call('svc.list', of)]);
         const services = sort ? sortServices(found) : found;
         return print(services, json, () => formatServices(info.version, services, format, exact));
       }
       case 'connections':
-        return this.connections(client, action.json);
+        return this.connections(client, action.of, action.json);
       case 'timeouts':
         return print(await client.call('timeout.get', {}), action.json, formatTimeouts);
-      case 'laddrs': {
-        const { svc, json } = action;
-        return print(await client.call('laddr.list', svc === undefined ? {} : { svc }), json, formatLaddrs);
-      }
+      case 'laddrs':
+        return print(await client.call('laddr.list', action.of), action.json, formatLaddrs);
       case 'save': {
-        const [services, laddrs] = await Promise.all([
+        const [services, laddrs, { set }] = await Promise.all([
           client.call('svc.list', {}),
           client.call('laddr.list', {}),
+          client.call('timeout.get', {}),
         ]);
         this.io.out(
-          saveLines(sortServices(services), laddrs)
+          saveLines(sortServices(services), laddrs, set)
             .map((line) => `${line}\n`)
             .join(''),
         );
@@ -100,24 +97,26 @@ class Ipvsadm extends Program {
     }
   }
 
-  /** Prints page by page: the table may be huge. */
-  private async connections(client: ControlClient, json: boolean): Promise<void> {
-    let cursor: string | undefined;
+  /** Prints page by page, since the table may be huge: two pages are held at most, one printed and one on the way. */
+  private async connections(client: ControlClient, of: Input<'conn.list'>, json: boolean): Promise<void> {
     let first = true;
     if (json) this.io.out('[');
-    do {
-      const page = await client.call('conn.list', cursor === undefined ? {} : { cursor });
-      cursor = page.cursor;
+    let next: Promise<ConnPage> | undefined = client.call('conn.list', of);
+    while (next !== undefined) {
+      const { conns, cursor }: ConnPage = await next;
+      next = cursor === undefined ? undefined : client.call('conn.list', { ...of, cursor });
+      // An error of the next page is thrown when it is awaited.
+      next?.catch(() => undefined);
       if (json) {
-        for (const conn of page.conns) {
+        for (const conn of conns) {
           this.io.out(`${first ? '' : ','}\n  ${JSON.stringify(conn)}`);
           first = false;
         }
       } else {
-        this.io.out(page.conns.map(formatConnection).join(''));
+        this.io.out(conns.map(formatConnection).join(''));
       }
       await this.io.drain();
-    } while (cursor !== undefined);
+    }
     if (json) this.io.out(first ? ']\n' : '\n]\n');
   }
 

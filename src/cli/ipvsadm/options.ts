@@ -28,6 +28,7 @@ export const groupOf = (o: IpvsOption): string => o.group ?? o.name;
 
 const SERVICE_OPTIONS = [...new Set(SERVICE_FIELDS.map(groupOf))];
 const SERVER_OPTIONS = [...new Set(SERVER_FIELDS.map(groupOf))];
+const NO_SYNC = 'connections are not synchronised between directors';
 const FORMATS = ['stats', 'rate', 'thresholds', 'persistent-conn'];
 
 export const COMMANDS: readonly IpvsCommand[] = [
@@ -68,7 +69,20 @@ export const COMMANDS: readonly IpvsCommand[] = [
     name: 'list',
     chars: 'Ll',
     doc: 'list services and real servers (the default), connections (-c) or timeouts (--timeout)',
-    allows: [SERVICE, 'numeric', 'connection', 'timeout', ...FORMATS, 'sort', 'nosort', 'exact', 'json'],
+    allows: [
+      SERVICE,
+      'numeric',
+      'connection',
+      'sockpair',
+      'state',
+      'timeout',
+      ...FORMATS,
+      'sort',
+      'nosort',
+      'exact',
+      'cpu',
+      'json',
+    ],
   },
   { name: 'zero', chars: 'Z', doc: 'zero the counters of one service or of all', allows: [SERVICE] },
   {
@@ -78,12 +92,16 @@ export const COMMANDS: readonly IpvsCommand[] = [
     needs: [SERVICE, 'laddr', 'ifname'],
   },
   { name: 'del-laddr', chars: 'Q', doc: 'delete a local address', needs: [SERVICE, 'laddr', 'ifname'] },
-  { name: 'get-laddr', chars: 'G', doc: 'list local addresses', allows: [SERVICE, 'json'] },
+  { name: 'get-laddr', chars: 'G', doc: 'list local addresses', allows: [SERVICE, 'cpu', 'json'] },
   { name: 'help', chars: 'h', doc: 'show this help' },
   { name: 'version', chars: 'v', doc: 'show the version' },
-  { name: 'set', words: ['TCP', 'TCPFIN', 'UDP'], doc: 'set timeouts', later: true },
-  { name: 'start-daemon', value: 'STATE', doc: 'start the synchronisation daemon', later: true },
-  { name: 'stop-daemon', value: 'STATE', doc: 'stop the synchronisation daemon', later: true },
+  {
+    name: 'set',
+    words: ['TCP', 'TCPFIN', 'UDP'],
+    doc: 'set the timeouts of established, closing and UDP connections, in seconds; 0 = as it is',
+  },
+  { name: 'start-daemon', value: 'STATE', doc: 'start the synchronisation daemon', refused: NO_SYNC },
+  { name: 'stop-daemon', value: 'STATE', doc: 'stop the synchronisation daemon', refused: NO_SYNC },
   { name: 'add-blklst', chars: 'U', doc: 'add a blacklist entry', later: true },
   { name: 'del-blklst', chars: 'V', doc: 'delete a blacklist entry', later: true },
   { name: 'get-blklst', chars: 'B', doc: 'list blacklists', later: true },
@@ -105,7 +123,7 @@ export const OPTIONS: readonly IpvsOption[] = [
   { name: 'laddr', chars: 'z', value: 'ADDR', doc: 'a local address' },
   { name: 'ifname', chars: 'F', value: 'DEV', doc: 'the device of the local address' },
   { name: 'numeric', chars: 'n', doc: 'accepted: addresses and ports are always printed as numbers' },
-  { name: 'connection', chars: 'c', doc: 'list connections' },
+  { name: 'connection', chars: 'c', doc: 'list connections, with the time that remains to each' },
   { name: 'timeout', doc: 'list timeouts' },
   { name: 'stats', doc: 'list counters' },
   { name: 'rate', doc: 'list rates per second' },
@@ -114,15 +132,20 @@ export const OPTIONS: readonly IpvsOption[] = [
   { name: 'sort', doc: 'sort the list (the default)' },
   { name: 'nosort', doc: 'do not sort the list' },
   { name: 'exact', chars: 'X', doc: 'print numbers in full' },
-  { name: 'json', doc: 'print JSON' },
+  { name: 'json', chars: 'j', doc: 'print JSON' },
   { name: 'ipv6', chars: '6', doc: 'IPv6', later: true },
-  { name: 'daemon', doc: 'list the synchronisation daemon', later: true },
-  { name: 'mcast-interface', value: 'DEV', doc: 'of the synchronisation daemon', later: true },
-  { name: 'syncid', value: 'N', doc: 'of the synchronisation daemon', later: true },
-  { name: 'sockpair', value: 'PAIR', doc: 'list one connection', later: true },
+  { name: 'daemon', doc: 'list the synchronisation daemon', refused: NO_SYNC },
+  { name: 'mcast-interface', value: 'DEV', doc: 'of the synchronisation daemon', refused: NO_SYNC },
+  { name: 'syncid', value: 'N', doc: 'of the synchronisation daemon', refused: NO_SYNC },
+  {
+    name: 'sockpair',
+    value: 'PROTO:ADDR:PORT:ADDR:PORT',
+    doc: 'with -c: packets from the first to the second, client to service or real server to local address',
+  },
+  { name: 'state', value: 'STATE,…', doc: 'with -c: connections in these states, such as TCP_EST' },
   { name: 'blklst', chars: 'k', value: 'ADDR', doc: 'blacklist entry', later: true },
   { name: 'whtlst', chars: '2', doc: 'whitelist entry', later: true },
-  { name: 'cpu', value: 'N', doc: 'of one lcore', later: true },
+  { name: 'cpu', value: 'N', doc: 'of one lcore only, from 1' },
 ];
 
 export const ALL: readonly OptionSpec[] = [...COMMANDS, ...OPTIONS];

@@ -1,12 +1,17 @@
 /** `--save` and `--restore`: all rules as lines of this program's own grammar. */
-import type { LaddrEntry, SvcEntry } from '../../control/results.js';
+import type { LaddrEntry, SvcEntry, Timeouts } from '../../control/results.js';
 import { serviceWords } from './endpoint.js';
 import { savedFields, SERVER_FIELDS, SERVICE_FIELDS } from './fields.js';
 
 /** One line per service, real server and local address. Unlike the original's it keeps everything. */
-export function saveLines(services: readonly SvcEntry[], laddrs: readonly LaddrEntry[]): string[] {
+export function saveLines(
+  services: readonly SvcEntry[],
+  laddrs: readonly LaddrEntry[],
+  { tcp, tcpFin, udp }: Timeouts['set'],
+): string[] {
   const local = new Map(laddrs.map((l) => [serviceWords(l.svc), l.laddrs]));
-  return services.flatMap((s) => {
+  const timeouts = tcp + tcpFin + udp === 0 ? [] : [`--set ${tcp} ${tcpFin} ${udp}`];
+  const rules = services.flatMap((s) => {
     const svc = serviceWords(s.svc);
     return [
       `-A ${svc}${savedFields(SERVICE_FIELDS, s)}`,
@@ -14,6 +19,7 @@ export function saveLines(services: readonly SvcEntry[], laddrs: readonly LaddrE
       ...(local.get(svc) ?? []).map((l) => `-P ${svc} -z ${l.addr} -F ${l.dev}`),
     ];
   });
+  return [...timeouts, ...rules];
 }
 
 /** The words of each line that is neither empty nor a comment; `ipvsadm` in front is allowed. */

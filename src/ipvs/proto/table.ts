@@ -17,6 +17,13 @@ export const NO_EVENT = -1;
 /** State of a connection that has seen nothing yet, in every protocol. */
 export const STATE_NONE = 0;
 
+/** Seconds, as `ipvsadm --set` gives them; 0 = as configured. */
+export interface SetTimeouts {
+  tcp: number;
+  tcpFin: number;
+  udp: number;
+}
+
 export interface StateInfo {
   /** Key of its timeout in the configuration and in `timeout.get`. */
   readonly key: string;
@@ -30,6 +37,8 @@ export interface StateInfo {
   readonly closing?: true;
   /** The service's connection timeout replaces this state's timeout. */
   readonly connTimeout?: true;
+  /** Which of the three timeouts of `ipvsadm --set` is this one. */
+  readonly set?: keyof SetTimeouts;
 }
 
 /** What the load balancer knows of a transport protocol: one object, one line in the registry. */

@@ -58,10 +58,10 @@ export const tcp: Proto = {
   hasPorts: true,
   states: [
     { key: 'none', name: 'TCP_NONE', timeout: 2 },
-    { key: 'established', name: 'TCP_EST', timeout: 90, active: true, connTimeout: true },
+    { key: 'established', name: 'TCP_EST', timeout: 90, active: true, connTimeout: true, set: 'tcp' },
     { key: 'synSent', name: 'SYN_SENT', timeout: 3 },
     { key: 'synRecv', name: 'SYN_RECV', timeout: 30 },
-    { key: 'finWait', name: 'FIN_WAIT', timeout: 7, closing: true },
+    { key: 'finWait', name: 'FIN_WAIT', timeout: 7, closing: true, set: 'tcpFin' },
     { key: 'timeWait', name: 'TIME_WAIT', timeout: 7, closing: true },
     { key: 'close', name: 'TCP_CLOSE', timeout: 3, closing: true },
     { key: 'closeWait', name: 'CLOSE_WAIT', timeout: 7, closing: true },

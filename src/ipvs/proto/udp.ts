@@ -16,7 +16,7 @@ export const udp: Proto = {
   states: [
     { key: 'none', name: 'UDP_NONE', timeout: 2, connTimeout: true },
     { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },
-    { key: 'normal', name: 'UDP_NORM', timeout: 300, connTimeout: true },
+    { key: 'normal', name: 'UDP_NORM', timeout: 300, connTimeout: true, set: 'udp' },
     { key: 'last', name: 'UDP_LAST', timeout: 2, connTimeout: true },
     // As `oneway`, of a connection that is opened from inside (SNAT).
     { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },

@@ -46,10 +46,12 @@ describe('requests', () => {
     // without translation the packet keeps its port
     [`-a ${T} ${R}:8080 -g`, 'dest.add', { svc, dest, fwd: 'dr' }],
     [`-a ${T} ${R}:8080 -i`, 'dest.add', { svc, dest, fwd: 'tunnel' }],
+    [`-a ${T} ${R} -i --tun-type ipip`, 'dest.add', { svc, dest, fwd: 'tunnel' }],
     [`-a ${T} ${R} -b -x 100 -y 50`, 'dest.add', { svc, dest, fwd: 'fullnat', maxConn: 100, minConn: 50 }],
     // what is not given stays as it is
     [`-e ${T} ${R}:8080 -w 5`, 'dest.edit', { svc, dest: { ...dest, port: 8080 }, weight: 5 }],
     [`-d ${T} ${R}`, 'dest.del', { svc, dest }],
+    ['--set 900 120 0', 'timeout.set', { tcp: 900, tcpFin: 120, udp: 0 }],
     [
       `--add-laddr -z 192.168.100.200 ${T} -F dpdk0`,
       'laddr.add',
@@ -80,7 +82,9 @@ describe('wrong lines: nothing is sent', () => {
     [`-A ${T} -m`, 2, "Illegal 'forwarding-method' option with the 'add-service' command"],
     // a letter with two meanings: the one that the command knows
     [`-A ${T} -s sh -b sh-port`, 2, "'--sched-flags' is not supported yet"],
-    ['--set 1 2', 2, "'--set' is not supported yet"],
+    ['--set 1 2', 2, "You need to supply TCP TCPFIN UDP for the 'set' command"],
+    ['--set 1 2 x', 2, "invalid timeout value 'x': 0 to 31535999 seconds"],
+    ['--set 1 2 3 4', 2, 'unexpected argument 4'],
     [`-a ${T} -r 10.0.0.1 -s rr`, 2, "Illegal 'scheduler' option with the 'add-server' command"],
     [`-C ${T}`, 2, "Illegal 'service-address' option with the 'clear' command"],
     ['-l -w 1', 2, "Illegal 'weight' option with the 'list' command"],
@@ -90,7 +94,20 @@ describe('wrong lines: nothing is sent', () => {
     [`-A ${T} -s rr -s wrr`, 2, "multiple 'scheduler' options specified"],
     [`-A -D ${T}`, 2, 'multiple commands specified'],
     ['-lL', 2, 'multiple commands specified'],
-    [`-lc ${T}`, 2, 'options conflicts in the list command'],
+    [`-l --timeout ${T}`, 2, 'options conflicts in the list command'],
+    ['-l --cpu 1 --rate', 2, 'options conflicts in the list command'],
+    ['-l --state TCP_EST', 2, "You need to supply the 'connection' option with the 'state' option"],
+    [
+      '-lc --sockpair tcp:10.0.0.1:1:10.0.0.2',
+      2,
+      'illegal sockpair specified: tcp:10.0.0.1:1:10.0.0.2 (PROTO:ADDR:PORT:ADDR:PORT)',
+    ],
+    [
+      '-lc --sockpair foo:10.0.0.1:1:10.0.0.2:2',
+      2,
+      'illegal sockpair specified: foo:10.0.0.1:1:10.0.0.2:2 (PROTO:ADDR:PORT:ADDR:PORT)',
+    ],
+    ['-l --cpu 0', 2, 'illegal cpu specified: 0'],
     ['-l --stats --rate', 2, 'options conflicts in the list command'],
     ['-lc --stats', 2, 'options conflicts in the list command'],
     ['-l --timeout -c', 2, 'options conflicts in the list command'],
@@ -100,7 +117,11 @@ describe('wrong lines: nothing is sent', () => {
     ['-A -t 10.0.0.100:65536', 2, 'illegal virtual server address[:port] specified: 10.0.0.100:65536'],
     ['-A -t 10.0.0.100:', 2, 'illegal virtual server address[:port] specified: 10.0.0.100:'],
     ['-A -t 10.0.0:80', 2, 'illegal virtual server address[:port] specified: 10.0.0:80'],
-    [`-a ${T} -r fred`, 2, 'illegal real server address[:port] specified: fred'],
+    [
+      `-a ${T} -r fred`,
+      2,
+      'illegal real server address[:port] specified: fred (names are not resolved: ipvsadm -Sn saves numbers)',
+    ],
     [`-a ${T} -r 10.0.0.1 -w 65536`, 2, 'illegal weight specified: 65536'],
     [`-a ${T} -r 10.0.0.1 -w -1`, 2, 'illegal weight specified: -1'],
     [`-a ${T} -r 10.0.0.1 -w many`, 2, 'illegal weight specified: many'],
@@ -116,7 +137,11 @@ describe('wrong lines: nothing is sent', () => {
     [`-A ${T} -p 300`, 2, "'--persistent' is not supported yet"],
     [`-A ${T} --persistent=300`, 2, "'--persistent' is not supported yet"],
     [`-A ${T} -j enable`, 2, "'--synproxy' is not supported yet"],
-    ['-A -f 1', 2, "'--fwmark-service' is not supported yet"],
+    [
+      '-A -f 1',
+      2,
+      "'--fwmark-service' is not supported: nothing marks packets here; name addresses and ports (-t, -u, -H)",
+    ],
     [
       '-A -H proto=tcp',
       2,
@@ -127,9 +152,19 @@ describe('wrong lines: nothing is sent', () => {
     ['-A -1 ::1', 2, "'--icmpv6-service' is not supported yet"],
     ['-U -k 10.0.0.1', 2, "'--add-blklst' is not supported yet"],
     ['-O -2 10.0.0.1', 2, "'--add-whtlst' is not supported yet"],
-    ['--set 1 2 3', 2, "'--set' is not supported yet"],
-    ['--start-daemon master', 2, "'--start-daemon' is not supported yet"],
-    ['-L --daemon', 2, "'--daemon' is not supported yet"],
+    [
+      '--start-daemon master',
+      2,
+      "'--start-daemon' is not supported: connections are not synchronised between directors",
+    ],
+    ['-L --daemon', 2, "'--daemon' is not supported: connections are not synchronised between directors"],
+    [`-a ${T} -r 10.0.0.1 -i --tun-type gue`, 2, "tunnel type 'gue' is not supported: tunnels are IPIP"],
+    [
+      `-a ${T} -r 10.0.0.1 -i --tun-type gue --tun-port 6080`,
+      2,
+      "'--tun-port' is not supported: tunnels are IPIP",
+    ],
+    [`-A ${T} --pe sip`, 2, "'--pe' is not supported: there are no persistence engines"],
   ];
   it.each(table)('%s', async (line, code, err) => {
     expect(await ipvsadm(line)).toEqual({ code, out: '', err: `${err}\n`, calls: [], slept: [] });
@@ -350,17 +385,52 @@ describe('listings', () => {
       cursor === undefined ? { conns: [conn, conn], cursor: '1:3' } : { conns: [conn] },
   };
 
-  it('-lnc: connections of all pages', async () => {
+  it('-lnc: connections of all pages, with the time that remains', async () => {
     const line =
-      '[1]tcp 90s    TCP_EST     10.0.0.48:51540    192.168.88.100:80  192.168.88.241:1030 192.168.88.15:80\n';
+      '[1]tcp 17s    TCP_EST     10.0.0.48:51540    192.168.88.100:80  192.168.88.241:1030 192.168.88.15:80\n';
     const { out, calls } = await ipvsadm('-lnc', pages);
     expect(out).toBe(line.repeat(3));
     expect(calls.map((c) => c.params)).toEqual([{}, { cursor: '1:3' }]);
   });
 
+  it.each([
+    ['-lnc', {}],
+    [`-lnc ${T}`, { svc }],
+    ['-lnc --cpu 2', { lcore: 2 }],
+    ['-lnc --state TCP_EST,SYN_RECV', { states: ['TCP_EST', 'SYN_RECV'] }],
+    [
+      '-lnc --sockpair udp:10.0.0.1:5000:10.1.1.1:53',
+      { sockpair: { proto: 'udp', saddr: '10.0.0.1', sport: 5000, daddr: '10.1.1.1', dport: 53 } },
+    ],
+  ])('%s asks every page for the same', async (line, params) => {
+    const { calls } = await ipvsadm(line, pages);
+    expect(calls.map((c) => c.params)).toEqual([params, { ...params, cursor: '1:3' }]);
+  });
+
+  it('asks for one lcore', async () => {
+    expect((await ipvsadm('-ln --stats --cpu 2', listing)).calls).toContainEqual({
+      method: 'svc.list',
+      params: { lcore: 2 },
+    });
+    expect((await ipvsadm('-G --cpu 2', { 'laddr.list': [] })).calls).toEqual([
+      { method: 'laddr.list', params: { lcore: 2 } },
+    ]);
+  });
+
+  it('-lnc ends with the error of the page that the daemon refuses', async () => {
+    const refuse = ({ cursor }: { cursor?: string }): unknown => {
+      if (cursor === undefined) return { conns: [conn], cursor: '1:2' };
+      throw new DpvsError('INVAL', 'no more', 'what to do');
+    };
+    const { code, out, err } = await ipvsadm('-lnc', { 'conn.list': refuse });
+    expect(code).toBe(255);
+    expect(out.split('\n')).toHaveLength(2);
+    expect(err).toContain('no more');
+  });
+
   it('-lnc --json: one array, with the remaining time', async () => {
     expect(JSON.parse((await ipvsadm('-lnc --json', pages)).out)).toEqual([conn, conn, conn]);
-    expect(JSON.parse((await ipvsadm('-lc --json', { 'conn.list': { conns: [] } })).out)).toEqual([]);
+    expect(JSON.parse((await ipvsadm('-lcj', { 'conn.list': { conns: [] } })).out)).toEqual([]);
   });
 
   const laddrs: LaddrEntry[] = [
@@ -378,7 +448,7 @@ describe('listings', () => {
 
   it('--json prints what the daemon answered', async () => {
     expect(JSON.parse((await ipvsadm('-ln --nosort --json', listing)).out)).toEqual(services);
-    expect(JSON.parse((await ipvsadm('-G --json', { 'laddr.list': laddrs })).out)).toEqual(laddrs);
+    expect(JSON.parse((await ipvsadm('-G -j', { 'laddr.list': laddrs })).out)).toEqual(laddrs);
   });
 
   it('--timeout', async () => {
@@ -410,27 +480,30 @@ describe('save and restore', () => {
     { svc, laddrs: [{ addr: '192.168.100.200', dev: 'dpdk0', conns: 4, conflicts: 0 }] },
   ];
   const saved = [
+    '--set 900 0 30',
     '-A -t 9.0.0.1:8080 -s wrr',
     '-a -t 9.0.0.1:8080 -r 1.2.3.4:79 -i -w 1',
     '-a -t 9.0.0.1:8080 -r 1.2.3.4:80 -g -w 1',
     '-a -t 9.0.0.1:8080 -r 1.2.3.5:80 -J -w 1',
     '-A -t 10.0.0.100:80 -s rr',
     '-a -t 10.0.0.100:80 -r 192.168.100.2:80 -b -w 1',
-    '-a -t 10.0.0.100:80 -r 192.168.100.10:80 -m -w 65535 -x 7 -y 2',
+    '-a -t 10.0.0.100:80 -r 192.168.100.10:80 -m -w 65535 -x 7 -y 2 --inhibited',
     '-P -t 10.0.0.100:80 -z 192.168.100.200 -F dpdk0',
     '-A -u 10.0.0.100:80 -s wlc --conn-timeout 60',
     '',
   ].join('\n');
 
   it('saves every service, real server and local address as a line', async () => {
-    expect((await ipvsadm('-Sn', { ...listing, 'laddr.list': laddrs })).out).toBe(saved);
+    const set = { tcp: 900, tcpFin: 0, udp: 30 };
+    const answers = { ...listing, 'laddr.list': laddrs, 'timeout.get': { tcp: {}, udp: {}, set } };
+    expect((await ipvsadm('-Sn', answers)).out).toBe(saved);
   });
 
   it('restores what it saved', async () => {
     const { code, calls, err } = await run(main, ['-R'], { stdin: `# rules\n\n${saved}` });
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(calls).toHaveLength(9);
-    expect(calls[6]).toEqual({
+    expect(calls).toHaveLength(10);
+    expect(calls[7]).toEqual({
       method: 'dest.add',
       params: {
         svc,
@@ -439,6 +512,7 @@ describe('save and restore', () => {
         weight: 65535,
         maxConn: 7,
         minConn: 2,
+        inhibited: true,
       },
     });
   });
@@ -521,7 +595,11 @@ describe('services by match and ICMP services', () => {
   });
 
   it('are saved as lines that restore them', async () => {
-    const { out } = await ipvsadm('-S', { 'svc.list': entries, 'laddr.list': [] });
+    const { out } = await ipvsadm('-S', {
+      'svc.list': entries,
+      'laddr.list': [],
+      'timeout.get': { set: { tcp: 0, tcpFin: 0, udp: 0 } },
+    });
     expect(out).toBe(
       '-A -q 10.0.0.100 -s rr\n' +
         `-A -H ${MATCH} -s rr\n` +

@@ -88,7 +88,7 @@ const answers = {
   'svc.list': [],
   'laddr.list': [],
   'conn.list': { conns: [] },
-  'timeout.get': { tcp: {}, udp: {} },
+  'timeout.get': { tcp: {}, udp: {}, set: {} },
   'link.list': [],
   'lcore.list': [],
   'addr.list': [],

@@ -44,7 +44,7 @@ export async function run(
     call: (async (method: string, params: unknown) => {
       outcome.calls.push({ method, params });
       const answer = answers[method];
-      return structuredClone(typeof answer === 'function' ? answer(params) : (answer ?? null));
+      return structuredClone(typeof answer === 'function' ? await answer(params) : (answer ?? null));
     }) as ControlClient['call'],
     close() {},
   };

@@ -219,6 +219,31 @@ describe('a UDP flow', () => {
   });
 });
 
+describe('timeouts set at run time', () => {
+  const client = (n: number): string => `10.0.0.${n}:40000`;
+  const ask = (n: number): Uint8Array => udp({ src: client(n), dst: VIP, data: 'ask' });
+
+  it('hold for states entered from then on; 0 leaves one as it is', () => {
+    const rig = new Rig();
+    rig.serve('udp');
+    const left = (): number[] => readConns(rig.native.conns, 1, 10).conns.map((c) => c.timeoutMs / 1000);
+    const talk = (n: number): void => {
+      const { src, dst } = decode(rig.fromClient(ask(n))[0]!).ip!;
+      const { sport, dport } = decode(rig.fromClient(ask(n))[0]!).udp!;
+      rig.fromServer(udp({ src: `${dst}:${dport}`, dst: `${src}:${sport}`, data: 'answer' }));
+    };
+    talk(1);
+    rig.services.apply('timeout.set', { tcp: 900, tcpFin: 0, udp: 20 });
+    talk(2);
+    rig.services.apply('timeout.set', { tcp: 0, tcpFin: 30, udp: 0 });
+    talk(3);
+    expect(left()).toEqual([300, 20, 20]);
+    expect(rig.services.timeouts).toEqual({ tcp: 900, tcpFin: 30, udp: 20 });
+    rig.advance(20_100);
+    expect(left()).toEqual([300]);
+  });
+});
+
 describe('a packet without a connection', () => {
   it.each([
     ['an ACK', client('A')],

@@ -164,7 +164,7 @@ describe('protocols', () => {
     expect(tables[6]![TCP.ESTABLISHED]).toBe(900_000);
     expect(tables[6]![TCP.SYN_RECV]).toBe(30_000);
     expect(tables[17]![UDP.NORMAL]).toBe(300_000);
-    expect(timeoutsInForce(tcp, { finWait: 5000 })).toMatchObject({
+    expect(timeoutsInForce(tcp, { tcp: { finWait: 5000 } })).toMatchObject({
       finWait: 5,
       timeWait: 7,
       established: 90,

@@ -226,6 +226,7 @@ describe('a snapshot', () => {
     s.apply('dest.del', { svc, dest: dest(3) });
     s.apply('laddr.add', { svc, addr: '192.168.0.200', dev: 'dpdk0' });
     s.apply('laddr.add', { svc, addr: '192.168.0.201', dev: 'dpdk1' });
+    s.apply('timeout.set', { tcp: 900, tcpFin: 0, udp: 7 });
     s.apply('svc.edit', { svc, scheduler: 'wlc', connTimeout: 60 });
     return s;
   };

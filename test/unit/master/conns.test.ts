@@ -3,7 +3,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { QUERIES, type QueryInput } from '../../../src/control/schema.js';
 import type { ConnEntry } from '../../../src/control/results.js';
-import { CONN4, CONN_F_HASHED, CONN_F_USED, DIR_IN, DIR_OUT, LCORE_BLOCK } from '../../../src/core/layout.js';
+import {
+  CONN4,
+  CONN_F_HASHED,
+  CONN_F_USED,
+  DIR4,
+  DIR_IN,
+  DIR_OUT,
+  LCORE_BLOCK,
+} from '../../../src/core/layout.js';
 import { Records } from '../../../src/ipvs/conn/records.js';
 import { Services } from '../../../src/ipvs/service.js';
 import { Conns, type LcoreConns } from '../../../src/master/conns.js';
@@ -45,6 +53,8 @@ function tables(...lcores: number[][]): LcoreConns[] {
       r.setDest(c, tcp ? 1 : 2);
       const laddr = parseIpv4(c % 4 < 2 ? '192.168.0.200' : '192.168.0.201');
       r.setMatch(r.dir(c, DIR_IN), proto, 0x0a000000 + c, 40000 + i, parseIpv4(key.addr), key.port);
+      r.bytes.setU32(r.dir(c, DIR_IN) + DIR4.at.newDaddr, parseIpv4('192.168.0.2'));
+      r.bytes.setU16(r.dir(c, DIR_IN) + DIR4.at.newDport, 8080);
       r.setMatch(r.dir(c, DIR_OUT), proto, parseIpv4('192.168.0.2'), 8080, laddr, c % 65536);
     }
     return { id: i + 1, block, conns };
