@@ -19,7 +19,8 @@ const MAY = {
   master: ['core', 'wire', 'netif', 'inet', 'ipvs', 'lcore', 'control', 'config'],
   control: ['core'],
   config: ['core'],
-  cli: ['control', 'core/errors', 'core/match', 'core/stats'],
+  // The registry of schedulers is data for help and reference page.
+  cli: ['control', 'core/errors', 'core/match', 'core/stats', 'ipvs/sched/index'],
 };
 /** Types vanish when compiled, so the shapes of commands and results may be named on every floor above `netif`. */
 const MAY_TYPES = {

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { COMMANDS, QUERIES } from '../control/schema.js';
+import { SCHEDULERS } from '../ipvs/sched/index.js';
 import { ERRORS } from '../core/errors.js';
 import { parameters as parametersOf, usageLines } from './dpip/help.js';
 import { LATER_OBJECTS, OBJECTS, OPTIONS as DPIP_OPTIONS } from './dpip/main.js';
@@ -112,7 +113,15 @@ Known, but not supported yet: ${later.map((o) => code(`--${o.name}`)).join(', ')
 ${table(
   ['not supported', 'because'],
   refused.map((o) => [code(`--${o.name}`), o.refused!]),
-)}`;
+)}
+### Schedulers
+
+${table(
+  ['scheduler', 'meaning', 'flags'],
+  SCHEDULERS.map((s) => [code(s.name), s.text, (s.flags ?? []).map(code).join(', ')]),
+)}
+Real servers with weight 0 and those at their connection limit get no new connections; running ones go on.
+`;
 }
 
 function socket(): string {

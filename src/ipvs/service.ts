@@ -15,6 +15,7 @@ import { compileMatch, covers, type Match } from './match.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS, type DestOptions, type SvcOptions } from './options.js';
 import { AS_CONFIGURED, PROTO_BY_NUMBER, PROTOS } from './proto/index.js';
 import type { Proto, SetTimeouts } from './proto/table.js';
+export { isQuiescent } from './quiescent.js';
 import { schedulerByName, schedulerFlags } from './sched/index.js';
 import type { Scheduler } from './sched/scheduler.js';
 import { Slots, type SlotMemory, type SlotUse } from './slots.js';
@@ -37,9 +38,6 @@ export interface Laddr {
   readonly addr: number;
   readonly dev: string;
 }
-
-/** True when a real server gets no new connections. */
-export const isQuiescent = (d: Dest): boolean => d.removed || d.inhibited || d.weight === 0;
 
 export interface Svc extends SvcOptions {
   /** IP protocol number. */
@@ -148,6 +146,8 @@ export class Services {
   private readonly svcSlots = new Slots(SVC_CAP);
   private readonly bySlot: (Dest | undefined)[] = [];
   private readonly listeners: ServiceListener[] = [];
+  /** Services whose schedulers have a table to build. */
+  private readonly building: Svc[] = [];
 
   /**
    * @param lcore whose replica this is (0 = the master's): lcores start their schedulers at different places
@@ -201,6 +201,17 @@ export class Services {
   /** The real server that holds a slot or held it last. */
   destAt(slot: number): Dest | undefined {
     return this.bySlot[slot];
+  }
+
+  /**
+   * Goes on with the tables of schedulers, a slice at a time; call once per loop.
+   * @returns true while there is more to do
+   */
+  build(): boolean {
+    const svc = this.building[0];
+    if (svc === undefined) return false;
+    if (svc.scheduler.build?.(svc.schedState) !== true) this.building.shift();
+    return this.building.length > 0;
   }
 
   // ----- control
@@ -436,6 +447,8 @@ export class Services {
   private rescheduled(svc: Svc): void {
     const { scheduler, dests, schedState, schedFlags } = svc;
     svc.schedState = scheduler.state(dests, Math.max(this.lcore - 1, 0), schedState, schedFlags);
+    // The master serves nobody.
+    if (scheduler.build && this.lcore > 0 && !this.building.includes(svc)) this.building.push(svc);
   }
 
   private lookup(key: SvcKeyParams): Svc | undefined {

@@ -115,8 +115,10 @@ export class Lcore {
   /** Runs until the master says stop. */
   run(): void {
     const { packets, ipvs, idle, native, id, head } = this;
+    const { services } = this.replica;
     native.poll(id, 0);
     for (const c of this.task.snapshot) this.replica.apply(c, true);
+    while (services.build());
     if (this.task.rebuild) ipvs.rebuild();
     this.tell({ t: 'ready' });
     const stopAt = LCORE_BLOCK.at.stop >>> 2;
@@ -128,7 +130,7 @@ export class Lcore {
       this.wakeRedirected();
       head[beatAt]! += 1;
       const told = received === 0 || loops % MESSAGE_INTERVAL === 0 ? this.messages() : 0;
-      if (received > 0 || told > 0) idle.busy();
+      if (services.build() || received > 0 || told > 0) idle.busy();
       else idle.idle();
     }
   }

@@ -5,6 +5,7 @@
  */
 import type { Input } from '../../control/client.js';
 import type { DestEntry, SvcEntry } from '../../control/results.js';
+import { SCHEDULERS } from '../../ipvs/sched/index.js';
 import { UsageError } from '../errors.js';
 import type { OptionSpec } from '../options.js';
 import { EXIT_USAGE } from './exit.js';
@@ -127,13 +128,31 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     name: 'scheduler',
     chars: 's',
     value: 'NAME',
-    doc: 'scheduler of the service; wlc when left out',
+    doc: `scheduler of the service: ${SCHEDULERS.map((x) => x.name).join(', ')}; wlc when left out`,
     parse: (scheduler) => ({ scheduler }),
     save: (s) => `-s ${s.scheduler}`,
     show: (s) => s.scheduler,
   },
-  later({ name: 'sched-flags', chars: 'b', value: 'FLAG,…', doc: 'flags of the scheduler' }),
-  later({ name: 'hash-target', value: 'sip|qid', doc: 'what conhash hashes' }),
+  {
+    name: 'sched-flags',
+    chars: 'b',
+    value: 'FLAG,…',
+    doc: `flags of the scheduler (${SCHEDULERS.flatMap((x) => x.flags ?? []).join(', ')}), or none`,
+    parse: (text) => ({ schedFlags: text === 'none' ? [] : text.split(',') }),
+    save: (s) => (s.schedFlags.length === 0 ? '' : `--sched-flags ${s.schedFlags.join(',')}`),
+    show: (s) => s.schedFlags.join(','),
+  },
+  {
+    name: 'hash-target',
+    value: 'sip|qid',
+    doc: 'what conhash hashes: the source address (the default) or the QUIC connection id (not yet)',
+    parse(text) {
+      if (text !== 'sip' && text !== 'qid') throw fail(`invalid hash target '${text}': sip or qid`);
+      return { hashTarget: text };
+    },
+    save: (s) => (s.hashTarget === undefined ? '' : `--hash-target ${s.hashTarget}`),
+    show: (s) => s.hashTarget ?? '',
+  },
   later({ name: 'persistent', chars: 'p', value: 'SEC', assumed: '360', doc: 'persistence timeout' }),
   later({ name: 'netmask', chars: 'M', value: 'MASK', doc: 'granularity of persistence' }),
   later({ name: 'ops', chars: 'o', doc: 'one-packet scheduling' }),

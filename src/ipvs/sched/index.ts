@@ -1,11 +1,35 @@
 /** Registry of schedulers: commands, help and `sched.list` follow from it. */
 import { DpvsError } from '../../core/errors.js';
+import { conhash } from './conhash.js';
+import { dh } from './dh.js';
+import { fo } from './fo.js';
+import { lblc } from './lblc.js';
+import { lblcr } from './lblcr.js';
+import { lc } from './lc.js';
+import { mh } from './mh.js';
+import { nq } from './nq.js';
 import { rr } from './rr.js';
 import type { Scheduler } from './scheduler.js';
+import { sed } from './sed.js';
+import { sh } from './sh.js';
 import { wlc } from './wlc.js';
 import { wrr } from './wrr.js';
 
-export const SCHEDULERS: readonly Scheduler[] = [rr, wrr, wlc];
+export const SCHEDULERS: readonly Scheduler[] = [
+  rr,
+  wrr,
+  lc,
+  wlc,
+  sed,
+  nq,
+  sh,
+  dh,
+  conhash,
+  mh,
+  fo,
+  lblc,
+  lblcr,
+] as readonly Scheduler[];
 
 /** @throws DpvsError NOTSUPP naming the registered ones */
 export function schedulerByName(name: string): Scheduler {

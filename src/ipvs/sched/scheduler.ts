@@ -30,6 +30,11 @@ export interface Scheduler<S = unknown> {
    */
   state(dests: readonly Dest[], start: number, old: S | undefined, flags: readonly string[]): S;
   /**
+   * Goes on with a table that `state` has asked for; called by lcores between polls, never by the master. Tens of microseconds of work.
+   * @returns true while there is more to do
+   */
+  build?(state: S): boolean;
+  /**
    * Runs on the packet path: allocates nothing.
    * @param caddr client address
    * @param cport client port in host order, 0 where the protocol has none

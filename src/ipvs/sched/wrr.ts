@@ -4,6 +4,7 @@
  * cycle each gets `weight / gcd` connections.
  */
 import type { Dest } from '../service.js';
+import { gcd } from './gcd.js';
 import type { Load, Scheduler } from './scheduler.js';
 
 interface WrrState {
@@ -16,8 +17,6 @@ interface WrrState {
   /** False until the first pick: the start position still applies. */
   begun: boolean;
 }
-
-const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
 export const wrr: Scheduler<WrrState> = {
   name: 'wrr',

@@ -139,6 +139,8 @@ export class Side {
 
   apply(command: Command): void {
     this.replica.apply(command);
+    // At once: the two sides take their turns at other times.
+    while (this.replica.services.build());
   }
 
   /** One turn of the loop of src/lcore/lcore.ts at `nowMs`. @returns packets received */

@@ -26,6 +26,14 @@ describe('requests', () => {
       'svc.add',
       { svc: { proto: 'udp', addr: '10.0.0.100', port: 53 }, connTimeout: 60 },
     ],
+    [`-A ${T} -s mh -b mh-port`, 'svc.add', { svc, scheduler: 'mh', schedFlags: ['mh-port'] }],
+    [
+      `-E ${T} -s sh --sched-flags sh-fallback,sh-port`,
+      'svc.edit',
+      { svc, scheduler: 'sh', schedFlags: ['sh-fallback', 'sh-port'] },
+    ],
+    [`-E ${T} --sched-flags none`, 'svc.edit', { svc, schedFlags: [] }],
+    [`-A ${T} -s conhash --hash-target qid`, 'svc.add', { svc, scheduler: 'conhash', hashTarget: 'qid' }],
     [`-E ${T} -s wlc`, 'svc.edit', { svc, scheduler: 'wlc' }],
     [`-A ${T} --expire-quiescent`, 'svc.add', { svc, expireQuiescent: true }],
     [`-E ${T} --no-expire-quiescent`, 'svc.edit', { svc, expireQuiescent: false }],
@@ -81,7 +89,7 @@ describe('wrong lines: nothing is sent', () => {
     [`-A ${T} -r 10.0.0.1`, 2, "Illegal 'real-server' option with the 'add-service' command"],
     [`-A ${T} -m`, 2, "Illegal 'forwarding-method' option with the 'add-service' command"],
     // a letter with two meanings: the one that the command knows
-    [`-A ${T} -s sh -b sh-port`, 2, "'--sched-flags' is not supported yet"],
+    [`-A ${T} -s conhash --hash-target dip`, 2, "invalid hash target 'dip': sip or qid"],
     ['--set 1 2', 2, "You need to supply TCP TCPFIN UDP for the 'set' command"],
     ['--set 1 2 x', 2, "invalid timeout value 'x': 0 to 31535999 seconds"],
     ['--set 1 2 3 4', 2, 'unexpected argument 4'],
@@ -472,6 +480,33 @@ describe('listings', () => {
       out: '',
       err: 'dpvs is not running (no socket at /tmp/none)\n',
     });
+  });
+});
+
+describe('flags of schedulers', () => {
+  const flagged: SvcEntry[] = [
+    { ...services[2]!, dests: [], scheduler: 'conhash', hashTarget: 'sip' },
+    { ...services[2]!, dests: [], scheduler: 'mh', schedFlags: ['mh-fallback', 'mh-port'], connTimeout: 9 },
+  ];
+  const answers = {
+    ...listing,
+    'svc.list': flagged,
+    'laddr.list': [],
+    'timeout.get': { set: { tcp: 0, tcpFin: 0, udp: 0 } },
+  };
+
+  it('stand behind the scheduler in listings', async () => {
+    expect((await ipvsadm('-ln', answers)).out.split('\n').slice(3, 5)).toEqual([
+      'TCP  9.0.0.1:8080 conhash sip',
+      'TCP  9.0.0.1:8080 mh mh-fallback,mh-port conn-timeout 9',
+    ]);
+  });
+
+  it('are saved', async () => {
+    expect((await ipvsadm('-S', answers)).out.split('\n').slice(0, 2)).toEqual([
+      '-A -t 9.0.0.1:8080 -s conhash --hash-target sip',
+      '-A -t 9.0.0.1:8080 -s mh --sched-flags mh-fallback,mh-port --conn-timeout 9',
+    ]);
   });
 });
 

@@ -105,8 +105,8 @@ describe('errors of commands', () => {
       'svc.add',
       { svc: { ...svc, addr: '224.0.0.1' }, scheduler: 'rr', connTimeout: 0 },
     ],
-    ['an unknown scheduler', 'NOTSUPP', 'svc.add', { svc: other, scheduler: 'lblcr', connTimeout: 0 }],
-    ['editing to an unknown scheduler', 'NOTSUPP', 'svc.edit', { svc, scheduler: 'mh', connTimeout: 7 }],
+    ['an unknown scheduler', 'NOTSUPP', 'svc.add', { svc: other, scheduler: 'ovf', connTimeout: 0 }],
+    ['editing to an unknown scheduler', 'NOTSUPP', 'svc.edit', { svc, scheduler: 'ovf', connTimeout: 7 }],
     ['editing a missing service', 'INVAL', 'svc.edit', { svc: other }],
     ['deleting a missing service', 'INVAL', 'svc.del', { svc: other }],
     ['zeroing a missing service', 'INVAL', 'svc.zero', { svc: other }],
@@ -163,7 +163,9 @@ describe('errors of commands', () => {
   it('name what is supported', () => {
     const s = filled();
     expect(() => addDest(s, 3, { fwd: 'bypass' })).toThrow(failsWith('NOTSUPP', 'nat, tunnel, dr, fullnat'));
-    expect(() => s.apply('svc.edit', { svc, scheduler: 'x' })).toThrow(failsWith('NOTSUPP', 'rr, wrr, wlc'));
+    expect(() => s.apply('svc.edit', { svc, scheduler: 'x' })).toThrow(
+      failsWith('NOTSUPP', 'rr, wrr, lc, wlc'),
+    );
   });
 });
 
