@@ -58,7 +58,7 @@ bool header_sum_right(const char* l3) {
 
 enum class Kind : uint8_t {
   Other,    // nothing that a flow could cover
-  Options,  // of a flow perhaps, but for TypeScript
+  Options,  // of a flow perhaps, but for TypeScript: options, or a first fragment
   Plain,    // may be forwarded here
 };
 
@@ -99,14 +99,15 @@ inline __attribute__((always_inline)) Kind parse(const Lcore& lc, const rte_mbuf
   const auto ver_ihl = load<uint8_t>(l3);
   const uint32_t hlen = (ver_ihl & 15u) * 4;
   const auto proto = load<uint8_t>(l3 + offsetof(rte_ipv4_hdr, next_proto_id));
+  const auto fragment = load<uint16_t>(l3 + offsetof(rte_ipv4_hdr, fragment_offset));
   h.total = load16(l3 + offsetof(rte_ipv4_hdr, total_length));
   if (unlikely(ver_ihl >> 4 != 4 || hlen < IP_HEADER || h.total < hlen + UDP_HEADER || h.total > len - ETH_HEADER ||
                (proto != IP_TCP && proto != IP_UDP) ||
-               (load<uint16_t>(l3 + offsetof(rte_ipv4_hdr, fragment_offset)) & RTE_BE16(0x3fff)) != 0)) {
+               (fragment & RTE_BE16(0x1fff)) != 0)) {
     return Kind::Other;
   }
   read_key(l3, l3 + hlen, h.key);
-  if (unlikely(hlen != IP_HEADER)) return Kind::Options;
+  if (unlikely(hlen != IP_HEADER || (fragment & RTE_BE16(0x2000)) != 0)) return Kind::Options;
   if (unlikely(!header_sum_right(l3) || !l4_whole(proto, l3 + IP_HEADER, h.total - IP_HEADER))) return Kind::Other;
   return Kind::Plain;
 }

@@ -91,17 +91,41 @@ FlowKey packet_key(const char* l3, const char* l4, bool inverse) {
   return k;
 }
 
-napi_value find(napi_env env, napi_callback_info info) {
+/** Arguments of a call that looks for a packet's flow. @returns nullptr with an exception pending */
+Lcore* with_headers(napi_env env, napi_callback_info info, const char* call, FlowKey* key) {
   Args a;
-  if (!read(env, info, 3, true, "flowFind", a)) return nullptr;
-  Lcore* lc = usable(env, a.v[0], "flowFind");
+  if (!read(env, info, 3, true, call, a)) return nullptr;
+  Lcore* lc = usable(env, a.v[0], call);
   if (lc == nullptr) return nullptr;
   const size_t l3 = a.v[1], l4 = a.v[2];
   if (l3 + IPV4_HEADER > pool.bytes || l4 + L4_PORTS > pool.bytes) {
-    throw_fault(env, {code::BAD_ARG, "flowFind: headers outside the packet arena"});
+    throw_fault(env, {code::BAD_ARG, std::string(call) + ": headers outside the packet arena"});
     return nullptr;
   }
-  return number(env, static_cast<int32_t>(lc->flows.find(packet_key(pool.base + l3, pool.base + l4, a.flag))));
+  *key = packet_key(pool.base + l3, pool.base + l4, a.flag);
+  return lc;
+}
+
+napi_value find(napi_env env, napi_callback_info info) {
+  FlowKey key;
+  const Lcore* lc = with_headers(env, info, "flowFind", &key);
+  return lc == nullptr ? nullptr : number(env, static_cast<int32_t>(lc->flows.find(key)));
+}
+
+/**
+ * Reads the indexes of other threads while they write. Their memory stays where it is as long as any lcore runs, and
+ * references never leave their table; a torn entry costs a miss or a false hit.
+ */
+napi_value owner(napi_env env, napi_callback_info info) {
+  FlowKey key;
+  const Lcore* lc = with_headers(env, info, "flowOwner", &key);
+  if (lc == nullptr) return nullptr;
+  for (uint32_t id = 1; id < RTE_MAX_LCORE; id++) {
+    const Lcore* peer = lcore_table[id].load(std::memory_order_acquire);
+    if (peer == nullptr || peer == lc || !peer->exists.load(std::memory_order_acquire)) continue;
+    if (peer->flows.find(key) != FlowTable::NONE) return number(env, static_cast<int32_t>(id));
+  }
+  return number(env, 0);
 }
 
 napi_value count(napi_env env, napi_callback_info info) {
@@ -130,7 +154,7 @@ napi_value rebuild(napi_env env, napi_callback_info info) {
 
 const HotCall CALLS[] = {
     {"flowInsert", insert}, {"flowRemove", remove},   {"flowFind", find},
-    {"flowCount", count},   {"flowRebuild", rebuild},
+    {"flowOwner", owner},   {"flowCount", count},     {"flowRebuild", rebuild},
 };
 
 }  // namespace

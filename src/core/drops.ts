@@ -50,8 +50,8 @@ const TABLE = {
   IP_BAD_ADDR: { text: 'martian source or destination address', hint: 'broken or hostile sender' },
   IP_BAD_OPTION: { text: 'malformed or refused IPv4 option', hint: 'source routing is refused' },
   IP_FRAGMENT: {
-    text: 'IPv4 fragment where none is supported',
-    hint: 'lower the MTU or use path-MTU discovery at the sender',
+    text: 'malformed IPv4 fragment',
+    hint: 'broken or hostile sender: beyond 64 KiB, not a multiple of 8 bytes, or inside a transport header',
   },
   IP_TTL: { text: 'TTL exceeded', hint: 'routing loop or traceroute' },
   IP_TOO_BIG: { text: 'larger than the MTU and DF set', hint: 'normal with path-MTU discovery' },
@@ -101,6 +101,24 @@ const TABLE = {
     text: 'not among the new connections that are let in',
     hint: 'ipvsadm -E … --limit-proportion',
   },
+  IP_FRAG_TIMEOUT: {
+    text: 'fragments whose others did not come in time',
+    hint: 'loss on the way, or ipv4_defs/fragment/ttl is too short',
+  },
+  IP_FRAG_FULL: {
+    text: 'too many fragments wait',
+    hint: 'an attack, or ipv4_defs/fragment/max_entries is too small',
+  },
+  IP_FRAG_OVERLAP: {
+    text: 'overlapping fragments',
+    hint: 'hostile sender, or identifications reused too fast',
+  },
+  IP_FRAG_LOST: {
+    text: 'fragment of a datagram that was not forwarded',
+    hint: 'why is counted with its first fragment',
+  },
+  IP_FRAG_DUPLICATE: { text: 'fragment that was here already', hint: 'duplicated on the way' },
+  IP_FRAG_JOINED: { text: 'fragment joined to its datagram', hint: 'normal', done: true },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

@@ -246,6 +246,12 @@ export interface Native {
    * @returns connection * 2 + direction, or -1
    */
   flowFind(id: number, l3: number, l4: number, inverse: boolean): number;
+  /**
+   * The same in the indexes of all other lcores. They change meanwhile: a flow that is being moved may be missed, and what
+   * is found may be gone.
+   * @returns id of an lcore that has the flow, or 0
+   */
+  flowOwner(id: number, l3: number, l4: number, inverse: boolean): number;
   /** Connections in the index. */
   flowCount(id: number): number;
   /** Empties and re-makes the index from the records flagged HASHED (after a crash). @returns how many */

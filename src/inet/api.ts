@@ -36,8 +36,8 @@ export interface Route {
 
 export interface Inet {
   /**
-   * Called for every valid datagram before routing, in order of registration. Only whole unicast datagrams that were sent to
-   * our MAC: fragments, broadcasts and multicasts pass by.
+   * Called for every valid datagram or fragment before routing, in order of registration. Only unicast that was sent to our
+   * MAC: broadcasts and multicasts pass by.
    */
   readonly preRouting: Hook[];
   /**
@@ -79,6 +79,9 @@ export interface Inet {
    * The full output path for datagrams of our own: route, source route's MTU, adjacency. Takes ownership.
    */
   output(p: number): void;
+
+  /** Routes a packet that a hook has kept, as if all hooks had accepted it. Takes ownership. */
+  proceed(p: number): void;
 
   /**
    * Sends an ICMP error about datagram `p` (RFC 792, 1122 section 3.2.2, rate-limited) and leaves `p` with the

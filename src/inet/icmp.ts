@@ -5,9 +5,10 @@
 import { DROP } from '../core/drops.js';
 import { L2_HOST, NO_PACKET } from '../core/packet.js';
 import type { Packets } from '../core/packet.js';
-import { update16 } from '../wire/checksum.js';
+import { fold, sum, update16 } from '../wire/checksum.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
+import { dropChain } from './fragments.js';
 import type { Ipv4 } from './ipv4.js';
 import type { Routes } from './route.js';
 import { TokenBucket } from './token-bucket.js';
@@ -39,7 +40,33 @@ export class Icmp {
     // RFC 1122 section 3.2.2.6: an echo request to a broadcast address may be ignored.
     else if (icmp.type(b, l4) !== icmp.ECHO_REQUEST || !this.isForOneHost(p))
       packets.drop(p, DROP.ICMP_IGNORED);
-    else this.echo(p, l4, len);
+    else this.echo(p, l4);
+  }
+
+  /**
+   * A message to an address of ours that is too long for one buffer: its fragments in order, linked by `Packets.next`. An echo
+   * is answered in the fragments that it came in. Takes ownership.
+   */
+  receiveParts(first: number): void {
+    const packets = this.packets;
+    const b = packets.bytes;
+    const l4 = packets.l4(first);
+    let acc = 0;
+    // All but the last are a multiple of 8 bytes: words don't cross them.
+    for (let p = first; p !== NO_PACKET; p = packets.next(p))
+      acc = fold(sum(b, packets.l4(p), packets.end(p) - packets.l4(p), acc));
+    if (acc !== 0xffff) dropChain(packets, first, DROP.ICMP_BAD);
+    else if (icmp.type(b, l4) !== icmp.ECHO_REQUEST || !this.isForOneHost(first))
+      dropChain(packets, first, DROP.ICMP_IGNORED);
+    else {
+      this.turnRequest(l4);
+      const id = this.ip.nextId();
+      for (let p = first; p !== NO_PACKET;) {
+        const next = packets.next(p);
+        this.sendBack(p, id, ipv4.frag(b, packets.l3(p)) & ~ipv4.DF);
+        p = next;
+      }
+    }
   }
 
   /** See `Inet.icmpError`. Leaves `p` with the caller. */
@@ -105,31 +132,32 @@ export class Icmp {
   }
 
   /** Turns the request into the reply in place; options of the request are left out. */
-  private echo(p: number, l4: number, len: number): void {
+  private echo(p: number, l4: number): void {
+    this.turnRequest(l4);
+    this.sendBack(p, this.ip.nextId(), 0);
+  }
+
+  private turnRequest(l4: number): void {
+    const b = this.packets.bytes;
+    const code = icmp.code(b, l4);
+    icmp.setType(b, l4, icmp.ECHO_REPLY);
+    const sum = update16(icmp.checksum(b, l4), (icmp.ECHO_REQUEST << 8) | code, code);
+    // RFC 1624 section 3: of the two zeros, 0 would be wrong for a message of nothing but zeros.
+    icmp.setChecksum(b, l4, sum === 0 ? 0xffff : sum);
+  }
+
+  /** Sends what stands behind the header back to where it came from, under a header of our own. Takes ownership. */
+  private sendBack(p: number, id: number, fragField: number): void {
     const packets = this.packets;
     const b = packets.bytes;
     const request = packets.l3(p);
+    const l4 = packets.l4(p);
     const from = ipv4.dst(b, request);
     const to = ipv4.src(b, request);
     const tos = ipv4.tos(b, request);
     const l3 = l4 - ipv4.HEADER_LEN;
-    const code = icmp.code(b, l4);
-    icmp.setType(b, l4, icmp.ECHO_REPLY);
-    icmp.setChecksum(b, l4, update16(icmp.checksum(b, l4), (icmp.ECHO_REQUEST << 8) | code, code));
-    // RFC 1624 section 3: of the two zeros the update gives the wrong one for a message of nothing but zeros.
-    if (icmp.checksum(b, l4) === 0) icmp.fillChecksum(b, l4, len);
-    ipv4.emit(
-      b,
-      l3,
-      tos,
-      ipv4.HEADER_LEN + len,
-      this.ip.nextId(),
-      0,
-      this.ip.defaultTtl,
-      ipv4.PROTO_ICMP,
-      from,
-      to,
-    );
+    const total = packets.end(p) - l3;
+    ipv4.emit(b, l3, tos, total, id, fragField, this.ip.defaultTtl, ipv4.PROTO_ICMP, from, to);
     packets.pullTo(p, l3);
     packets.setL3(p, l3);
     // From here on it is a datagram of our own.

@@ -10,17 +10,14 @@ import type { Hook, Inet, Route } from './api.js';
 import { Arp } from './arp.js';
 import type { FibEntry } from './fib.js';
 import { xmitFragments } from './fragment.js';
-import { Ipv4 } from './ipv4.js';
+import { Ipv4, type Ipv4Config } from './ipv4.js';
 import type { InetModels } from './models.js';
 import { NeighTable } from './neigh.js';
 
 export { InetModels } from './models.js';
 export type { InetOp, InetParams } from './models.js';
 
-export interface InetConfig {
-  forwarding: boolean;
-  /** TTL of datagrams of our own. */
-  defaultTtl: number;
+export interface InetConfig extends Ipv4Config {
   /** How long a neighbour counts as reachable without confirmation. */
   neighTimeoutMs: number;
   /** Packets that may wait for one neighbour. */
@@ -68,7 +65,7 @@ export class InetStack implements Inet {
       unreachable: (p) => this.ipv4.icmp.error(p, DEST_UNREACH, HOST_UNREACH, 0),
     });
     this.arp = new Arp(netif, addresses, routes, this.neigh);
-    this.ipv4 = new Ipv4(packets, devices, routes, this.neigh, config.forwarding, config.defaultTtl);
+    this.ipv4 = new Ipv4(packets, devices, routes, this.neigh, config);
     this.preRouting = this.ipv4.preRouting;
     this.localIn = this.ipv4.localIn;
     netif.handle(TYPE_ARP, (p, dev) => this.arp.receive(p, dev));
@@ -86,6 +83,7 @@ export class InetStack implements Inet {
   /** Timers; `nowMs` as poll() left it. */
   tick(nowMs: number): void {
     this.neigh.tick(nowMs);
+    this.ipv4.reassembly.table.tick(nowMs);
   }
 
   /** Sends a gratuitous ARP for an address of ours, so that neighbours and switches learn where it is. */
@@ -156,6 +154,10 @@ export class InetStack implements Inet {
 
   output(p: number): void {
     this.ipv4.output(p);
+  }
+
+  proceed(p: number): void {
+    this.ipv4.proceed(p);
   }
 
   icmpError(p: number, type: number, code: number, info: number): void {

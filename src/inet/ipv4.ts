@@ -2,11 +2,11 @@
  * IPv4 of one lcore, RFC 791 and RFC 1122: what comes in is validated, shown to the hooks, then delivered,
  * forwarded or dropped; what goes out is routed and handed to a neighbour.
  *
- * Not supported: reassembly (fragments for our own addresses are dropped, they are forwarded), source routing (refused),
- * recording options (carried, not filled in), multicast groups, redirects.
+ * Fragments are reassembled for our own addresses and forwarded as they are otherwise. Not supported: source routing
+ * (refused), recording options (carried, not filled in), multicast groups, redirects.
  */
 import { DROP } from '../core/drops.js';
-import { L2_HOST, L2_OTHER } from '../core/packet.js';
+import { L2_HOST, L2_OTHER, NO_PACKET } from '../core/packet.js';
 import type { Packets } from '../core/packet.js';
 import type { Devices } from '../netif/device.js';
 import * as icmp from '../wire/icmp.js';
@@ -15,11 +15,20 @@ import { ACCEPT } from './api.js';
 import type { Hook } from './api.js';
 import type { FibEntry } from './fib.js';
 import { xmitFragments } from './fragment.js';
+import { dropChain, type FragmentLimits } from './fragments.js';
 import { Icmp } from './icmp.js';
 import type { NeighTable } from './neigh.js';
 import { checkOptions, OPTIONS_OK, OPTIONS_REFUSED } from './options.js';
+import { Reassembly } from './reassembly.js';
 import { Refuse } from './refuse.js';
 import type { Routes } from './route.js';
+
+export interface Ipv4Config extends FragmentLimits {
+  /** Datagrams for others are forwarded. */
+  readonly forwarding: boolean;
+  /** TTL of datagrams of our own. */
+  readonly defaultTtl: number;
+}
 
 export class Ipv4 {
   readonly preRouting: Hook[] = [];
@@ -27,6 +36,7 @@ export class Ipv4 {
   readonly icmp: Icmp;
   /** See `Inet.sharedSource`. */
   sharedSource: ((addr: number) => boolean) | undefined;
+  readonly reassembly: Reassembly;
   private readonly refuse: Refuse;
   private idCounter = (Math.random() * 65536) | 0;
 
@@ -35,11 +45,19 @@ export class Ipv4 {
     private readonly devices: Devices,
     private readonly routes: Routes,
     private readonly neigh: NeighTable,
-    readonly forwarding: boolean,
-    readonly defaultTtl: number,
+    private readonly config: Ipv4Config,
   ) {
     this.icmp = new Icmp(packets, routes, this);
     this.refuse = new Refuse(packets, this, this.icmp);
+    this.reassembly = new Reassembly({
+      packets,
+      limits: config,
+      onTimeout: (first) => this.icmp.error(first, icmp.TIME_EXCEEDED, icmp.REASSEMBLY_TIMEOUT, 0),
+    });
+  }
+
+  get defaultTtl(): number {
+    return this.config.defaultTtl;
   }
 
   // ----- in
@@ -91,7 +109,7 @@ export class Ipv4 {
       packets.drop(p, DROP.IP_BAD_ADDR);
       return;
     }
-    let entry = this.routes.lookup(dst);
+    const entry = this.routes.lookup(dst);
     if (entry !== undefined && entry.broadcast) {
       // RFC 1812 section 5.3.5.2: directed broadcasts of another network of ours are not forwarded.
       if (entry.ifindex === packets.ifindex(p)) this.deliver(p, l3);
@@ -103,12 +121,19 @@ export class Ipv4 {
       packets.drop(p, DROP.IP_BAD_ADDR);
       return;
     }
-    if (!ipv4.isFragment(b, l3)) {
-      const hooks = this.preRouting;
-      for (let i = 0; i < hooks.length; i++) if (hooks[i]!(p) !== ACCEPT) return;
-      // A hook may have rewritten the destination.
-      if (ipv4.dst(b, l3) !== dst) entry = this.routes.lookup(ipv4.dst(b, l3));
-    }
+    const hooks = this.preRouting;
+    for (let i = 0; i < hooks.length; i++) if (hooks[i]!(p) !== ACCEPT) return;
+    // A hook may have rewritten the destination.
+    this.onward(p, l3, ipv4.dst(b, l3) === dst ? entry : this.routes.lookup(ipv4.dst(b, l3)));
+  }
+
+  /** See `Inet.proceed`. Takes ownership. */
+  proceed(p: number): void {
+    const l3 = this.packets.l3(p);
+    this.onward(p, l3, this.routes.lookup(ipv4.dst(this.packets.bytes, l3)));
+  }
+
+  private onward(p: number, l3: number, entry: FibEntry | undefined): void {
     if (entry !== undefined && entry.local) this.deliver(p, l3);
     else this.forward(p, l3, entry);
   }
@@ -146,7 +171,8 @@ export class Ipv4 {
   private deliver(p: number, l3: number): void {
     const b = this.packets.bytes;
     if (ipv4.isFragment(b, l3)) {
-      this.packets.drop(p, DROP.IP_FRAGMENT);
+      const first = this.reassembly.add(p);
+      if (first !== NO_PACKET) this.deliverParts(first);
       return;
     }
     const proto = ipv4.proto(b, l3);
@@ -156,12 +182,26 @@ export class Ipv4 {
     else this.refuse.receive(p);
   }
 
+  /** A datagram that came in fragments, all of them linked in order. Takes ownership. */
+  private deliverParts(first: number): void {
+    const { packets } = this;
+    const l3 = packets.l3(first);
+    if (this.reassembly.join(first)) this.deliver(first, l3);
+    else if (ipv4.proto(packets.bytes, l3) === ipv4.PROTO_ICMP) this.icmp.receiveParts(first);
+    else {
+      // Too long for one buffer, and nobody here takes it: what it gets is what `Refuse` would say.
+      const udp = ipv4.proto(packets.bytes, l3) === ipv4.PROTO_UDP;
+      this.icmp.error(first, icmp.DEST_UNREACH, udp ? icmp.PORT_UNREACH : icmp.PROTO_UNREACH, 0);
+      dropChain(packets, first, DROP.IP_NO_PROTO);
+    }
+  }
+
   // ----- through
 
   private forward(p: number, l3: number, entry: FibEntry | undefined): void {
     const packets = this.packets;
     const b = packets.bytes;
-    if (!this.forwarding) {
+    if (!this.config.forwarding) {
       packets.drop(p, DROP.IP_NO_FORWARD);
       return;
     }

@@ -6,9 +6,10 @@ import { IntMap } from '../core/intmap.js';
 import type { Dest } from './service.js';
 import { XMITS } from './xmit/index.js';
 
-/** Second keys that no (protocol << 16 | port) is: a virtual address that real servers share, a tunnel's end. */
+/** Second keys that no (protocol << 16 | port) is: a virtual address that real servers share, ends of a tunnel and of NAT. */
 const SHARED = 0;
 const TUNNEL = 1;
+const NAT = 2;
 
 /** A real server and the modes that it has had, as bits by `Xmit.fwd`; for snapshots. */
 export interface EndMemory {
@@ -33,6 +34,11 @@ export class Ends {
   isNat(proto: number, addr: number, port: number): boolean {
     const { counts } = this;
     return counts.has(addr, (proto << 16) | port) || counts.has(addr, proto << 16);
+  }
+
+  /** True for the address of a real server of NAT, whatever the port. */
+  isNatServer(addr: number): boolean {
+    return this.counts.has(addr, NAT);
   }
 
   /** True for a virtual address that real servers answer from themselves (DR, tunnel). */
@@ -82,6 +88,7 @@ export class Ends {
       if (!xmit.rewrites) this.bump(e.vaddr, SHARED, by);
       if (xmit.name === 'tunnel') this.bump(e.addr, TUNNEL, by);
       if (xmit.name === 'nat') {
+        this.bump(e.addr, NAT, by);
         this.bump(e.addr, (e.proto << 16) | e.port, by);
         this.bump(e.vaddr, (e.proto << 16) | e.vport, by);
       }

@@ -11,12 +11,14 @@ import {
   DEST_F_SLOW,
   DIR_IN,
   DIR_OUT,
+  FLOW_ACTION,
   LCORE_STATS,
 } from '../core/layout.js';
 import type { Packets } from '../core/packet.js';
 import { L2_HOST, NO_PACKET } from '../core/packet.js';
 import { ownerOf, type SaPool } from '../core/sapool.js';
 import { ACCEPT, type Hook, type Inet, STOLEN } from '../inet/api.js';
+import type { FragmentLimits } from '../inet/fragments.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
 import { Bandwidth } from './bandwidth.js';
@@ -24,6 +26,7 @@ import type { FlowIndex } from './conn/flow-index.js';
 import { D } from './conn/records.js';
 import { ConnTable } from './conn/table.js';
 import { DestStats } from './dest-stats.js';
+import { type FragmentHost, Fragments, NO_FLOW } from './fragments.js';
 import { receiveIcmp } from './icmp.js';
 import { DestLimits } from './limits.js';
 import { BOUND, FIRST_PORT, LocalAddrs, type LaddrUse } from './laddr.js';
@@ -37,7 +40,7 @@ import { XMIT_BY_FWD } from './xmit/index.js';
 import { TunnelMtus } from './xmit/tunnel-mtu.js';
 import type { Xmit, XmitContext } from './xmit/xmit.js';
 
-export interface IpvsConfig {
+export interface IpvsConfig extends Partial<FragmentLimits> {
   /** Count the hop of forwarded packets (TTL - 1). Default false, as the original. */
   xmitTtl?: boolean;
   /** Milliseconds by state key; absent ones have the defaults of the state tables. */
@@ -66,17 +69,17 @@ export interface IpvsOptions {
   config?: IpvsConfig;
 }
 
-/** Bits of the fragment field that make a datagram a fragment. */
-const FRAGMENT = ipv4.MF | ipv4.OFFSET_MASK;
 /** Bytes of a transport header that hold its ports. */
 const PORTS_LEN = 4;
 /** Frames that are passed to all lcores, each second. */
 const SPREADS_PER_SECOND = 1000;
 /** Half of the range of the 32-bit clock in connection records: 24.8 days. */
 const MAX_TIMEOUT_MS = 0x7fffffff;
+/** As `ipv4_defs/fragment` has it by default. */
+const FRAGMENT_LIMITS: FragmentLimits = { fragmentEntries: 4096, fragmentBuffers: 1024, fragmentTtlMs: 1000 };
 const CONNS = LCORE_STATS.at.conns >>> 3;
 
-export class Ipvs {
+export class Ipvs implements FragmentHost {
   readonly packets: Packets;
   readonly services: Services;
   readonly table: ConnTable;
@@ -91,6 +94,12 @@ export class Ipvs {
   private readonly lcores: number;
   /** Of `dice`; never 0. */
   private seed = Math.floor(Math.random() * 0x7fffffff) + 1;
+  readonly fragments: Fragments;
+  // See FragmentHost.
+  taken = NO_FLOW;
+  passedTo = 0;
+  fragmentId = 0;
+  mayPassAgain = false;
   /** Frames passed to all lcores in this second, and its beginning. */
   private spreads = 0;
   private spreadsSinceMs = 0;
@@ -118,6 +127,11 @@ export class Ipvs {
       tunnelMtus: new TunnelMtus(),
       outerId: 0,
     };
+    this.fragments = new Fragments(this, {
+      limits: { ...FRAGMENT_LIMITS, ...config },
+      lcore: o.lcore,
+      lcores: o.lcores,
+    });
     o.services.listen({
       destAdded: (dest, use) => {
         if (use === 'new') this.stats.clear(dest.slot);
@@ -141,20 +155,24 @@ export class Ipvs {
     if (packets.l2Class(p) !== L2_HOST) return ACCEPT;
     const b = packets.bytes;
     const l3 = packets.l3(p);
-    const number = ipv4.proto(b, l3);
-    const proto = PROTO_BY_NUMBER[number];
+    const proto = PROTO_BY_NUMBER[ipv4.proto(b, l3)];
+    if (ipv4.isFragment(b, l3)) return this.fragments.receive(p, proto, l3);
     if (proto === undefined) return ACCEPT;
-    const isIcmp = number === ipv4.PROTO_ICMP;
-    if ((ipv4.frag(b, l3) & FRAGMENT) !== 0) return isIcmp ? ACCEPT : this.refuse(p, DROP.IP_FRAGMENT);
-    const l4 = packets.l4(p);
-    const ports = isIcmp ? this.queryPorts(p, l4) : l4;
+    const ports = this.portsAt(p, proto);
     if (ports === 0) return receiveIcmp(this, p);
-    if (packets.end(p) - l4 < PORTS_LEN) return this.refuse(p, DROP.L4_BAD_HEADER);
+    if (packets.end(p) - packets.l4(p) < PORTS_LEN) return this.refuse(p, DROP.L4_BAD_HEADER);
+    return this.whole(p, proto, l3, ports);
+  };
 
+  /** A datagram with its ports at arena offset `ports`: whole, or a first fragment. Takes ownership unless it returns ACCEPT. */
+  whole(p: number, proto: Proto, l3: number, ports: number): typeof ACCEPT | typeof STOLEN {
+    const { packets } = this;
+    const b = packets.bytes;
+    const l4 = packets.l4(p);
     const ref = this.find(p, l3, ports);
     if (ref < 0) return this.unknown(p, proto, l3, l4, ports);
     if ((ref & 1) === DIR_OUT && !this.modeOf(ref >>> 1).rewrites) return ACCEPT;
-    if (!proto.check(b, l4, packets.end(p))) {
+    if (!proto.check(b, l4, packets.end(p), ipv4.moreFragments(b, l3))) {
       packets.drop(p, DROP.L4_BAD_HEADER);
       return STOLEN;
     }
@@ -170,17 +188,15 @@ export class Ipvs {
       packets.drop(p, DROP.CONN_DEST_GONE);
       return STOLEN;
     }
-    if ((rules & DEST_F_SLOW) !== 0 && !this.withinRate(this.services.destAt(slot)?.svc, ref & 1, b, l3)) {
-      packets.drop(p, DROP.SVC_RATE);
-      return STOLEN;
-    }
+    if ((rules & DEST_F_SLOW) !== 0 && this.isOverRate(p, slot, ref & 1, l3)) return STOLEN;
     this.forward(p, ref >>> 1, ref & 1, proto, l3, l4);
     return STOLEN;
-  };
+  }
 
   /** Expires connections; call once per loop with `LcoreBlock.nowMs`. */
   tick(nowMs: number): void {
     this.table.tick(nowMs);
+    this.fragments.tick(nowMs);
     this.packets.counters[CONNS] = this.table.size;
     if (nowMs - this.spreadsSinceMs >= 1000) {
       this.spreadsSinceMs = nowMs;
@@ -235,7 +251,7 @@ export class Ipvs {
    * on already. Takes ownership when it returns true.
    */
   redirect(p: number, addr: number, port: number): boolean {
-    if (this.lcores === 1 || this.packets.isRedirected(p) || !this.isLocalEnd(addr, port)) return false;
+    if (this.lcores === 1 || this.isPassed(p) || !this.isLocalEnd(addr, port)) return false;
     return this.redirectTo(p, ownerOf(port, this.lcores) + 1);
   }
 
@@ -245,7 +261,7 @@ export class Ipvs {
    * already. Takes ownership when it returns true.
    */
   steer(p: number, proto: number, addr: number, port: number, caddr: number, cport: number): boolean {
-    if (this.lcores === 1 || this.packets.isRedirected(p)) return false;
+    if (this.lcores === 1 || this.isPassed(p)) return false;
     if (!this.services.ends.isNat(proto, addr, port)) return false;
     return this.redirectTo(p, ownerByHash(caddr, cport, this.lcores));
   }
@@ -254,9 +270,14 @@ export class Ipvs {
   redirectTo(p: number, owner: number): boolean {
     // What we have made ourselves (ifindex 0) has no frame around it.
     if (owner === this.lcore || this.packets.ifindex(p) === 0) return false;
-    this.netif.restoreHeader(p);
-    this.packets.redirect(p, owner);
+    this.passedTo = owner;
+    this.pass(p, owner);
     return true;
+  }
+
+  /** True for a packet that came from another lcore and goes to no other one. */
+  private isPassed(p: number): boolean {
+    return !this.mayPassAgain && this.packets.isRedirected(p);
   }
 
   /**
@@ -280,6 +301,64 @@ export class Ipvs {
     }
     packets.redirect(p, last);
     return true;
+  }
+
+  // ----- fragments
+
+  concerns(l3: number): boolean {
+    const { services, saPool, packets } = this;
+    const daddr = ipv4.dst(packets.bytes, l3);
+    return (
+      services.isVip(daddr) ||
+      services.hasMatches ||
+      saPool.slotOf(daddr) >= 0 ||
+      services.ends.isNatServer(ipv4.src(packets.bytes, l3)) ||
+      this.x.inet.isLocal(daddr)
+    );
+  }
+
+  portsAt(p: number, proto: Proto): number {
+    const l4 = this.packets.l4(p);
+    return proto.hasPorts ? l4 : this.queryPorts(p, l4);
+  }
+
+  later(p: number, ref: number, ports: number, id: number): boolean {
+    const { packets } = this;
+    const r = this.table.records;
+    const c = ref >>> 1;
+    const d = ref & 1;
+    const l3 = packets.l3(p);
+    if (!r.isTuple(c, d, packets.bytes, l3, ports)) return false;
+    const slot = r.dest(c);
+    if ((this.stats.flags(slot) & DEST_F_SLOW) !== 0 && this.isOverRate(p, slot, d, l3)) return true;
+    r.setLastSeenMs(c, packets.nowMs);
+    this.count(c, d, ipv4.totalLen(packets.bytes, l3));
+    this.renumber(c, d, l3, id);
+    this.modeOf(c).send(this.x, p, c, d);
+    return true;
+  }
+
+  ownerOf(l3: number, ports: number): number {
+    const { index } = this.table;
+    return index.find(l3, ports, false) < 0 ? index.owner(l3, ports, false) : 0;
+  }
+
+  pass(p: number, lcore: number): void {
+    this.netif.restoreHeader(p);
+    this.packets.redirect(p, lcore);
+  }
+
+  proceed(p: number): void {
+    this.x.inet.proceed(p);
+  }
+
+  /** Gives a fragment whose source changes an identification of ours. */
+  private renumber(c: number, d: number, l3: number, id: number): void {
+    const r = this.table.records;
+    const dir = r.dir(c, d);
+    const rewrites = (r.u16[(dir + D.actions) >>> 1]! & FLOW_ACTION.REWRITE_SRC) !== 0;
+    if (rewrites && r.bytes.u32(dir + D.newSaddr) !== r.bytes.u32(dir + D.saddr))
+      ipv4.changeId(this.packets.bytes, l3, id);
   }
 
   // ----- packets
@@ -347,7 +426,7 @@ export class Ipvs {
     const daddr = ipv4.dst(b, l3);
     const sport = b.u16(ports);
     const dport = b.u16(ports + 2);
-    const whole = proto.check(b, l4, packets.end(p));
+    const whole = proto.check(b, l4, packets.end(p), ipv4.moreFragments(b, l3));
     let svc = this.services.find(proto.number, daddr, proto.hasPorts ? dport : 0);
     // An answer to one of our own queries is none to the service.
     if (svc !== undefined && !proto.hasPorts && !proto.opens(b, l4)) svc = undefined;
@@ -377,6 +456,13 @@ export class Ipvs {
       if (c !== 0) this.forward(p, c, XMIT_BY_FWD[this.table.records.fwd(c)]!.opens, proto, l3, l4);
     }
     return STOLEN;
+  }
+
+  /** Drops a packet that is over the bandwidth of its service. Takes ownership when it returns true. */
+  private isOverRate(p: number, slot: number, d: number, l3: number): boolean {
+    if (this.withinRate(this.services.destAt(slot)?.svc, d, this.packets.bytes, l3)) return false;
+    this.packets.drop(p, DROP.SVC_RATE);
+    return true;
   }
 
   /** True when the service may carry this packet now. */
@@ -459,6 +545,7 @@ export class Ipvs {
     const b = packets.bytes;
     const r = table.records;
     const xmit = this.modeOf(c);
+    this.taken = c * 2 + d;
     r.setLastSeenMs(c, packets.nowMs);
     const event = proto.event(b, l4);
     if (event !== NO_EVENT) {
@@ -468,6 +555,7 @@ export class Ipvs {
     }
     if (d === DIR_OUT) proto.observe?.(r, c, b, l4, packets.end(p) - l4);
     this.count(c, d, ipv4.totalLen(b, l3));
+    if (ipv4.isFragment(b, l3)) this.renumber(c, d, l3, this.fragmentId);
     xmit.send(this.x, p, c, d);
   }
 

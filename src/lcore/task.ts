@@ -10,6 +10,10 @@ export interface StackConfig {
   neighTimeoutMs: number;
   unresQueueLength: number;
   unresTotalLength: number;
+  /** Of each lcore, as in FragmentLimits. */
+  fragmentEntries: number;
+  fragmentBuffers: number;
+  fragmentTtlMs: number;
   poolHashSize: number;
   xmitTtl: boolean;
   /** The native loop forwards the packets of known connections. */

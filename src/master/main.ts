@@ -52,6 +52,10 @@ const stackConfig = (c: Config, lcores: number): StackConfig => ({
   unresQueueLength: c.neigh.unresQueueLength,
   // An eighth of the buffers, however many addresses don't answer.
   unresTotalLength: Math.ceil(c.netif.pktpoolSize / 8 / lcores),
+  fragmentEntries: c.ipv4.fragment.maxEntries,
+  // Another eighth, in two tables.
+  fragmentBuffers: Math.ceil(c.netif.pktpoolSize / 16 / lcores),
+  fragmentTtlMs: c.ipv4.fragment.ttlS * 1000,
   poolHashSize: c.saPool.poolHashSize,
   xmitTtl: c.ipvs.conn.xmitTtl,
   flowOffload: c.ipvs.conn.flowOffload,

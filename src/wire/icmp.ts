@@ -26,8 +26,9 @@ export const PROTO_UNREACH = 2;
 export const PORT_UNREACH = 3;
 export const FRAG_NEEDED = 4;
 export const SOURCE_ROUTE_FAILED = 5;
-/** Code of TIME_EXCEEDED. */
+/** Codes of TIME_EXCEEDED. */
 export const TTL_EXCEEDED = 0;
+export const REASSEMBLY_TIMEOUT = 1;
 
 /** True if every accessor below stays inside `len` bytes. Call once, then read freely. */
 export function check(_b: Bytes, _off: number, len: number): boolean {

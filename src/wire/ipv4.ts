@@ -64,11 +64,22 @@ export const setChecksum = (b: Bytes, off: number, v: number): void => b.setU16(
 export const setSrc = (b: Bytes, off: number, v: number): void => b.setU32(off + SRC, v);
 export const setDst = (b: Bytes, off: number, v: number): void => b.setU32(off + DST, v);
 
+/** Where a fragment's data stands in its datagram, in bytes. */
+export const fragOffset = (b: Bytes, off: number): number => (b.u16(off + FRAG) & OFFSET_MASK) << 3;
+export const moreFragments = (b: Bytes, off: number): boolean => (b.u16(off + FRAG) & MF) !== 0;
+/** Bytes behind the header. */
+export const dataLen = (b: Bytes, off: number): number => totalLen(b, off) - headerLen(b, off);
 /** A part of a datagram: first, middle or last fragment. */
 export const isFragment = (b: Bytes, off: number): boolean => (b.u16(off + FRAG) & (MF | OFFSET_MASK)) !== 0;
 export const dontFragment = (b: Bytes, off: number): boolean => (b.u16(off + FRAG) & DF) !== 0;
 
 export const checksumValid = (b: Bytes, off: number): boolean => sumOf(b, off, headerLen(b, off)) === 0;
+
+/** Another identification, checksum updated. */
+export function changeId(b: Bytes, off: number, v: number): void {
+  b.setU16(off + CHECKSUM, update16(b.u16(off + CHECKSUM), b.u16(off + ID), v));
+  b.setU16(off + ID, v);
+}
 
 /** Computes and writes the header checksum. */
 export function fillChecksum(b: Bytes, off: number): void {

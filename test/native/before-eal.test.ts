@@ -43,6 +43,7 @@ describe('before EAL is initialised', () => {
     flush: () => native.flush(1),
     flowInsert: () => native.flowInsert(1, 1),
     flowFind: () => native.flowFind(1, 0, 0, false),
+    flowOwner: () => native.flowOwner(1, 0, 0, false),
     flowCount: () => native.flowCount(1),
   };
   for (const [name, call] of Object.entries(calls)) {

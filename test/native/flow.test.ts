@@ -239,6 +239,28 @@ describe('rebuild after a crash', () => {
   });
 });
 
+describe('flows of other lcores', () => {
+  test('are found with the lcore that has them, never those of its own', () => {
+    const rig = new Rig(16);
+    const other = makeLcore(lcoreConfig(2, [], 0, 16), false);
+    const t: Tuple = { saddr: 1, daddr: 2, sport: 3, dport: 4, proto: 6 };
+    const back: Tuple = { saddr: 5, daddr: 6, sport: 7, dport: 8, proto: 6 };
+    rig.write(1, [t, back]);
+    new Uint8Array(other.config.conns).set(new Uint8Array(rig.lc.config.conns));
+    const owner = (tuple: Tuple, inverse = false): number => {
+      rig.find(tuple, inverse);
+      return native.flowOwner(1, rig.l3, rig.l3 + 20, inverse);
+    };
+    expect(native.flowInsert(1, 1)).toBe(0);
+    expect([owner(t), owner(back)]).toEqual([0, 0]);
+    expect(native.flowInsert(2, 1)).toBe(0);
+    expect([owner(t), owner(back), owner(back, true), owner({ ...t, sport: 9 })]).toEqual([2, 2, 2, 0]);
+    native.lcoreDestroy(2);
+    expect(owner(t)).toBe(0);
+    rig.close();
+  });
+});
+
 describe("the index follows the lcore's thread", () => {
   test('a master may rebuild it while no thread has the lcore, and a new context starts empty', () => {
     const rig = new Rig(16);

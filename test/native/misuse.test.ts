@@ -334,6 +334,7 @@ describe('lcores', () => {
     flowInsert: (id) => native.flowInsert(id, 1),
     flowRemove: (id) => native.flowRemove(id, 1),
     flowFind: (id) => native.flowFind(id, 64, 128, false),
+    flowOwner: (id) => native.flowOwner(id, 64, 128, false),
     flowCount: (id) => native.flowCount(id),
     flowRebuild: (id) => native.flowRebuild(id),
   };
@@ -379,13 +380,13 @@ describe('lcores', () => {
       `const codeOf = (fn) => { try { fn(); return 'none'; } catch (e) { return e.code; } };
        parentPort.postMessage([() => native.poll(6, 1), () => native.flush(6), () => native.lcoreBind(6),
          () => native.lcoreUnbind(6), () => native.flowInsert(6, 1), () => native.flowRemove(6, 1),
-         () => native.flowFind(6, 64, 128, false), () => native.flowRebuild(6)].map(codeOf));`,
+         () => native.flowFind(6, 64, 128, false), () => native.flowOwner(6, 64, 128, false), () => native.flowRebuild(6)].map(codeOf));`,
       {},
       newFlag(),
     );
     const codes = await new Promise((r) => w.once('message', r));
     await ended(w);
-    expect(codes).toEqual(Array(8).fill('WRONG_THREAD'));
+    expect(codes).toEqual(Array(9).fill('WRONG_THREAD'));
     expect(native.poll(6, 32)).toBe(0);
     native.lcoreUnbind(6);
     native.lcoreDestroy(6);
@@ -413,6 +414,7 @@ describe('lcores', () => {
       [0, 0xffffffff],
     ] as const) {
       expect(codeOf(() => native.flowFind(6, l3, l4, false))).toBe('BAD_ARG');
+      expect(codeOf(() => native.flowOwner(6, l3, l4, false))).toBe('BAD_ARG');
     }
     expect(codeOf(() => native.flowFind(6, 64, 128, 1 as unknown as boolean))).toBe('BAD_ARG');
     native.lcoreUnbind(6);

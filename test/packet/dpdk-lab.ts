@@ -97,6 +97,9 @@ export class DpdkLcore {
   flowRemove(id: number, conn: number): number {
     return native.flowRemove(id, conn);
   }
+  flowOwner(id: number, l3: number, l4: number, inverse: boolean): number {
+    return native.flowOwner(id, l3, l4, inverse);
+  }
   flowFind(id: number, l3: number, l4: number, inverse: boolean): number {
     return native.flowFind(id, l3, l4, inverse);
   }

@@ -12,6 +12,7 @@ import {
   BROADCAST_MAC,
   datagram,
   ethernet,
+  fragmentsOf,
   icmp,
   icmpMessage,
   ipv4,
@@ -413,10 +414,46 @@ const IPV4: Fixture[] = [
     drops: { IP_BAD_OPTION: 1 },
   },
   {
-    what: 'IPv4: a fragment for ourselves is dropped',
+    what: 'IPv4: an echo in fragments, the last one first, is put together and answered',
     setup: HOST,
-    steps: [step([request({ mf: true, data: ramp(64) }), request({ offset: 64 })])],
-    drops: { IP_FRAGMENT: 2 },
+    steps: [step(fragmentsOf(request({ id: 9, data: ramp(100) }), 56).reverse(), reply({ data: ramp(100) }))],
+    drops: { IP_FRAG_JOINED: 1 },
+  },
+  {
+    what: 'IPv4: an echo too long for one buffer is answered in the fragments that it came in',
+    setup: HOST,
+    steps: [
+      step(
+        fragmentsOf(request({ id: 9, data: ramp(4000) }), 1480),
+        fragmentsOf(reply({ data: ramp(4000) }), 1480),
+      ),
+    ],
+  },
+  {
+    what: 'IPv4: fragments that stay alone are dropped in time; with the first one among them the sender is told',
+    setup: HOST,
+    steps: [
+      step(fragmentsOf(request({ id: 9, data: ramp(100) }), 56).slice(1)),
+      step(fragmentsOf(request({ id: 10, data: ramp(100) }), 56).slice(0, 1)),
+      wait(999),
+      wait(
+        1,
+        error(fragmentsOf(request({ id: 10, data: ramp(100) }), 56)[0]!, { type: TIME_EXCEEDED, code: 1 }),
+      ),
+    ],
+    drops: { IP_FRAG_TIMEOUT: 2 },
+  },
+  {
+    what: 'IPv4: overlapping fragments end their datagram, those still to come included',
+    setup: HOST,
+    steps: [
+      step([
+        request({ id: 9, mf: true, data: ramp(56) }),
+        request({ id: 9, mf: true, offset: 56, data: ramp(56) }),
+        request({ id: 9, offset: 128 }),
+      ]),
+    ],
+    drops: { IP_FRAG_OVERLAP: 3 },
   },
   {
     what: 'IPv4: with forwarding off, what is for others is dropped without a word',
@@ -707,10 +744,10 @@ const TCP: Fixture[] = [
     open: 1,
   },
   {
-    what: 'Full-NAT TCP: a fragment for a service is not passed on',
+    what: 'Full-NAT TCP: a first fragment without its whole header is not passed on (RFC 1858)',
     setup: fullnat('tcp'),
-    steps: [step(fromClient({ flags: 'S', mf: true, data: ramp(4) }))],
-    drops: { IP_FRAGMENT: 1 },
+    steps: [step(fragmentsOf(fromClient({ flags: 'S', data: ramp(4) }), 16))],
+    drops: { IP_FRAGMENT: 2 },
   },
   {
     what: 'Full-NAT TCP: the real server is asked for by ARP, and what waits arrives',
@@ -853,6 +890,32 @@ const UDP: Fixture[] = [
     setup: fullnat('udp'),
     steps: [u2s({ data: sumsToZero })],
     open: 1,
+  },
+  {
+    what: 'Full-NAT UDP: fragments in any order go the way of the first one, both ways',
+    setup: fullnat('udp'),
+    steps: [
+      step(
+        [2, 0, 1].map((i) => fragmentsOf(question({ id: 9, data: ramp(3000) }), 1480)[i]!),
+        [0, 2, 1].map((i) => fragmentsOf(asked({ id: id(1), data: ramp(3000) }), 1480)[i]!),
+      ),
+      step(
+        fragmentsOf(response({ id: 3, data: ramp(2000) }), 1480),
+        fragmentsOf(responded({ id: id(2), data: ramp(2000) }), 1480),
+      ),
+    ],
+    open: 1,
+  },
+  {
+    what: 'Full-NAT UDP: fragments whose first one does not come are dropped in time, those that wait are held',
+    setup: fullnat('udp'),
+    steps: [
+      step(fragmentsOf(question({ id: 9, data: ramp(100) }), 56).slice(1)),
+      wait(1000),
+      step(fragmentsOf(question({ id: 10, data: ramp(100) }), 56).slice(1)),
+    ],
+    drops: { IP_FRAG_TIMEOUT: 1 },
+    held: 1,
   },
   {
     what: 'Full-NAT UDP: over the MTU without DF it leaves in fragments',

@@ -65,19 +65,22 @@ export class Scene<N extends LabNative> {
       native.flows === undefined
         ? new Float64Array((DEST_SLOTS * DEST_STATS.size) >>> 3)
         : new Float64Array(native.stats, native.flows.destOffset);
-    this.ipvs = new Ipvs({
-      packets: lab.packets,
-      netif: lab.netif,
-      inet: lab.inet,
-      services: this.replica.services,
-      saPool,
-      index: flowIndex(native, native.lcore),
-      conns: native.conns,
-      destStats,
-      lcore: native.lcore,
-      lcores: 1,
-      config,
-    });
+    this.ipvs = withoutChance(
+      () =>
+        new Ipvs({
+          packets: lab.packets,
+          netif: lab.netif,
+          inet: lab.inet,
+          services: this.replica.services,
+          saPool,
+          index: flowIndex(native, native.lcore),
+          conns: native.conns,
+          destStats,
+          lcore: native.lcore,
+          lcores: 1,
+          config,
+        }),
+    );
     takeShortWay(lab.netif, lab.inet, this.ipvs);
     lab.onTick.push((now) => this.ipvs.tick(now));
     if (o.flows === true) {

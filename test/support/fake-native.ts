@@ -40,7 +40,7 @@ export interface FakeNativeOptions {
 
 export type FakeHot = Pick<
   Native,
-  'poll' | 'flush' | 'flowInsert' | 'flowRemove' | 'flowFind' | 'flowCount' | 'flowRebuild'
+  'poll' | 'flush' | 'flowInsert' | 'flowRemove' | 'flowFind' | 'flowOwner' | 'flowCount' | 'flowRebuild'
 >;
 
 export class FakeNative implements FakeHot {
@@ -54,6 +54,8 @@ export class FakeNative implements FakeHot {
   readonly conns: SharedArrayBuffer;
   /** Virtual clock that poll() copies into the block. */
   nowMs = 1000;
+  /** Other lcores of the same instance. */
+  peers: readonly FakeNative[] = [];
   /** Ports that refuse to send: their frames are dropped with this reason number. */
   readonly txRefused = new Map<number, number>();
 
@@ -217,12 +219,22 @@ export class FakeNative implements FakeHot {
   }
 
   flowFind(_id: number, l3: number, l4: number, inverse: boolean): number {
+    return this.index.get(this.packetKey(l3, l4, inverse)) ?? -1;
+  }
+
+  flowOwner(_id: number, l3: number, l4: number, inverse: boolean): number {
+    const key = this.packetKey(l3, l4, inverse);
+    return this.peers.find((peer) => peer !== this && peer.index.has(key))?.lcore ?? 0;
+  }
+
+  /** The tuple of the headers at arena offsets, as `key` writes it. */
+  private packetKey(l3: number, l4: number, inverse: boolean): string {
     const hex = (off: number, len: number): string =>
       Buffer.from(this.bytes.slice(off, off + len)).toString('hex');
     const src = [hex(l3 + 12, 4), hex(l4, 2)] as const;
     const dst = [hex(l3 + 16, 4), hex(l4 + 2, 2)] as const;
     const [s, d] = inverse ? [dst, src] : [src, dst];
-    return this.index.get([s[0], d[0], s[1], d[1], hex(l3 + 9, 1)].join(' ')) ?? -1;
+    return [s[0], d[0], s[1], d[1], hex(l3 + 9, 1)].join(' ');
   }
 
   flowCount(_id: number): number {

@@ -209,6 +209,56 @@ export function icmpMessage(o: Omit<IcmpOptions, 'src' | 'dst'>): Uint8Array {
   return message;
 }
 
+/**
+ * A frame as its datagram leaves when it is cut into fragments, all but the last with `size` bytes of data each, or with
+ * those of a list of sizes (the rest is the last).
+ */
+export function fragmentsOf(frame: Uint8Array, size: number | readonly number[]): Uint8Array[] {
+  const hlen = (frame[14]! & 15) * 4;
+  const data = frame.slice(14 + hlen, 14 + viewOf(frame).getUint16(16));
+  const out: Uint8Array[] = [];
+  for (let at = 0, i = 0; at < data.length; i++) {
+    const n = typeof size === 'number' ? size : (size[i] ?? data.length);
+    const piece = concat([frame.slice(0, 14 + hlen), data.subarray(at, at + n)]);
+    put16(piece, 16, hlen + Math.min(n, data.length - at));
+    put16(piece, 20, (at >>> 3) | (at + n < data.length ? 0x2000 : 0));
+    put16(piece, 24, 0);
+    put16(piece, 24, rfc1071(piece.subarray(14, 14 + hlen)));
+    out.push(piece);
+    at += n;
+  }
+  return out;
+}
+
+/**
+ * The frame of the datagram that fragments make, in any order, repeated or not.
+ * @throws Error when one is missing, two overlap, or their headers don't go together
+ */
+export function joined(fragments: readonly Uint8Array[]): Uint8Array {
+  const parts = fragments.map((f) => ({ f, ip: decode(f).ip! })).sort((a, b) => a.ip.offset - b.ip.offset);
+  const first = parts[0] ?? bad('no fragments');
+  const data: Uint8Array[] = [];
+  let at = 0;
+  let before = first;
+  for (const p of parts) {
+    const same = ['src', 'dst', 'id', 'proto'] as const;
+    if (same.some((k) => p.ip[k] !== first.ip[k])) bad('fragments of different datagrams');
+    if (p !== first && p.ip.offset === before.ip.offset && Buffer.from(p.f).equals(before.f)) continue;
+    if (p.ip.offset !== at) bad(`fragment at ${p.ip.offset}, not at ${at}`);
+    data.push(p.ip.payload);
+    at += p.ip.payload.length;
+    before = p;
+  }
+  if (before.ip.mf) bad('no last fragment');
+  const hlen = (first.f[14]! & 15) * 4;
+  const whole = concat([first.f.slice(0, 14 + hlen), ...data]);
+  put16(whole, 16, hlen + at);
+  put16(whole, 20, 0);
+  put16(whole, 24, 0);
+  put16(whole, 24, rfc1071(whole.subarray(14, 14 + hlen)));
+  return whole;
+}
+
 /** `n` bytes 0, 1, 2, … */
 export const ramp = (n: number): Uint8Array => Uint8Array.from({ length: n }, (_, i) => i & 255);
 

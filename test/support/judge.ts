@@ -25,7 +25,7 @@ const PREFERENCES = [
   'ip.check_checksum:TRUE',
   'tcp.check_checksum:TRUE',
   'udp.check_checksum:TRUE',
-  'ip.defragment:FALSE',
+  'ip.defragment:TRUE', // checksums of datagrams that leave in fragments are judged too
   'tcp.desegment_tcp_streams:FALSE',
   'tcp.analyze_sequence_numbers:FALSE',
   'tcp.try_heuristic_first:FALSE',
@@ -49,7 +49,7 @@ const BAD_TRANSPORT = [
   '(_ws.malformed and not icmp and (tcp or udp))',
   'tcp.checksum.status == "Bad"',
   'udp.checksum.status == "Bad"',
-  '(udp and not icmp and not (udp.length + ip.hdr_len == ip.len))',
+  '(udp and not icmp and not ip.fragment and not (udp.length + ip.hdr_len == ip.len))',
 ];
 
 /** Judges a pcap file. `frames` is left to the caller, who counted them. */

@@ -121,6 +121,9 @@ export class Lab<N extends LabNative = FakeNative> {
       config: {
         forwarding: false,
         defaultTtl: 64,
+        fragmentEntries: 64,
+        fragmentBuffers: 256,
+        fragmentTtlMs: 1000,
         neighTimeoutMs: 60_000,
         unresQueueLength: 128,
         unresTotalLength: 4096,

@@ -12,6 +12,11 @@ export interface FlowIndex {
    * @returns connection * 2 + direction, or -1
    */
   find(l3: number, l4: number, inverse: boolean): number;
+  /**
+   * The same in the indexes of the other lcores, while they go on changing: a hint, the lcore itself has to look.
+   * @returns id of an lcore that has the flow, or 0
+   */
+  owner(l3: number, l4: number, inverse: boolean): number;
   count(): number;
   /** Re-makes the index from the records flagged HASHED. @returns how many */
   rebuild(): number;
@@ -19,13 +24,14 @@ export interface FlowIndex {
 
 /** The index of lcore `id`. */
 export function flowIndex(
-  native: Pick<Native, 'flowInsert' | 'flowRemove' | 'flowFind' | 'flowCount' | 'flowRebuild'>,
+  native: Pick<Native, 'flowInsert' | 'flowRemove' | 'flowFind' | 'flowOwner' | 'flowCount' | 'flowRebuild'>,
   id: number,
 ): FlowIndex {
   return {
     insert: (conn) => native.flowInsert(id, conn),
     remove: (conn) => native.flowRemove(id, conn),
     find: (l3, l4, inverse) => native.flowFind(id, l3, l4, inverse),
+    owner: (l3, l4, inverse) => native.flowOwner(id, l3, l4, inverse),
     count: () => native.flowCount(id),
     rebuild: () => native.flowRebuild(id),
   };

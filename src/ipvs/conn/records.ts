@@ -165,11 +165,16 @@ export class Records {
 
   /** True when connection `c` can be found and packets of direction `d` look like the one with these headers. */
   isMatch(c: number, d: number, b: Bytes, l3: number, l4: number): boolean {
+    return this.isTuple(c, d, b, l3, b.u32(l4));
+  }
+
+  /** The same for a header at `l3` and ports as they stand side by side. */
+  isTuple(c: number, d: number, b: Bytes, l3: number, ports: number): boolean {
     const f = this.bytes;
     const dir = this.dir(c, d);
     return (
       (this.flags(c) & CONN_F_HASHED) !== 0 &&
-      f.u32(dir + D.sport) === b.u32(l4) &&
+      f.u32(dir + D.sport) === ports &&
       f.u32(dir + D.saddr) === b.u32(l3 + SRC) &&
       f.u32(dir + D.daddr) === b.u32(l3 + DST) &&
       f.u8(dir + D.proto) === b.u8(l3 + PROTO)

@@ -47,6 +47,7 @@ export const icmp: Proto = {
   ],
   events: ['packet'],
   next: compile(['NO', 'NM'], ['NM NM', 'NM NM', 'NM NM']),
+  headerLen: wire.HEADER_LEN,
   checksumOff: CHECKSUM,
   pseudoHeader: false,
   optionalChecksum: false,

@@ -54,14 +54,19 @@ export interface Proto {
   readonly events: readonly string[];
   /** `next[(table * events + event) * states + state]`. */
   readonly next: Uint8Array;
+  /** Shortest header. */
+  readonly headerLen: number;
   /** Where the checksum stands in the header. */
   readonly checksumOff: number;
   /** The checksum covers addresses, as part of a pseudo header. */
   readonly pseudoHeader: boolean;
   /** A checksum of 0 means "none" and is never computed (UDP over IPv4, RFC 768). */
   readonly optionalChecksum: boolean;
-  /** True when the header at `l4` is whole and consistent within a datagram that ends at `end`. */
-  check(b: Bytes, l4: number, end: number): boolean;
+  /**
+   * True when the header at `l4` is whole and consistent within a datagram that ends at `end`.
+   * @param more what stands there is a first fragment: the datagram goes on behind `end`
+   */
+  check(b: Bytes, l4: number, end: number, more: boolean): boolean;
   /** The event that a checked packet is, or `NO_EVENT`. */
   event(b: Bytes, l4: number): number;
   /** True when a packet without a connection may be given a new one. */

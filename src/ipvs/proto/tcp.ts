@@ -71,6 +71,7 @@ export const tcp: Proto = {
   ],
   events: ['syn', 'fin', 'ack', 'rst'],
   next: compile(ABBR, ROWS),
+  headerLen: wire.HEADER_LEN,
   checksumOff: CHECKSUM,
   pseudoHeader: true,
   optionalChecksum: false,

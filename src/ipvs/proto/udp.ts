@@ -30,13 +30,15 @@ export const udp: Proto = {
       /* from the client, answers go another way */ 'ON ON NM LA NM',
     ],
   ),
+  headerLen: wire.HEADER_LEN,
   checksumOff: CHECKSUM,
   pseudoHeader: true,
   optionalChecksum: true,
 
   /** The length field may be less than what the datagram holds: the rest is padding (RFC 768). */
-  check(b: Bytes, l4: number, end: number): boolean {
-    return wire.check(b, l4, end - l4);
+  check(b: Bytes, l4: number, end: number, more: boolean): boolean {
+    const len = end - l4;
+    return more ? len >= wire.HEADER_LEN && wire.length(b, l4) > len : wire.check(b, l4, len);
   },
 
   event(): number {

@@ -38,7 +38,7 @@ export function setRewrite(
   r.u16[(dir + D.actions) >>> 1] = FLOW_ACTION.REWRITE_SRC | FLOW_ACTION.REWRITE_DST;
 }
 
-/** Rewrites a datagram with a whole transport header in place. */
+/** Rewrites a datagram with a whole transport header, or a later fragment of one, in place. */
 export function rewrite(
   r: Records,
   dir: number,
@@ -57,6 +57,7 @@ export function rewrite(
   ipv4.setSrc(b, l3, f.u32(dir + D.newSaddr));
   ipv4.setDst(b, l3, f.u32(dir + D.newDaddr));
   ipv4.setChecksum(b, l3, applyDelta(ipv4.checksum(b, l3), ip));
+  if (ipv4.fragOffset(b, l3) !== 0) return;
   setPorts(proto, b, l4, f.u16(dir + D.newSport), f.u16(dir + D.newDport));
   const at = l4 + proto.checksumOff;
   const delta = r.u16[(dir + D.l4Delta) >>> 1]!;

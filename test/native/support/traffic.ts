@@ -339,7 +339,10 @@ export class World {
         frame.writeUInt16BE(r.pick([0x0806, 0x86dd, 0x8100, 0x1234]), 12);
         break;
       case 4:
-        frame.writeUInt16BE(r.pick([0x2000, 1, 0x20b9]), 20); // fragments
+        // Fragments; a first one of UDP with a length that goes on.
+        frame.writeUInt16BE(r.pick([0x2000, 1, 0x20b9, 2]), 20);
+        frame.writeUInt16BE(r.below(4), 18);
+        if (frame.readUInt16BE(20) === 0x2000 && proto === 17) frame.writeUInt16BE(length, l4 + 4);
         this.seal();
         break;
       case 5:

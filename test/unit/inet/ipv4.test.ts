@@ -94,8 +94,6 @@ describe('validation', () => {
     ],
     ['a loose source route', toUs({ options: [131, 7, 4, 10, 0, 0, 9, 0] }), { IP_BAD_OPTION: 1 }],
     ['a strict source route', toUs({ options: [137, 7, 4, 10, 0, 0, 9, 0] }), { IP_BAD_OPTION: 1 }],
-    ['a first fragment for us', toUs({ mf: true, data: '12345678' }), { IP_FRAGMENT: 1 }],
-    ['a last fragment for us', toUs({ offset: 8 }), { IP_FRAGMENT: 1 }],
     [
       'a limited broadcast that nobody takes',
       toUs({ dst: '255.255.255.255:67', dmac: BROADCAST_MAC }),
@@ -205,7 +203,6 @@ describe('hooks', () => {
   });
 
   it.each([
-    ['fragments', toUs({ mf: true, data: '12345678' })],
     ['broadcasts', toUs({ dst: '192.168.100.255:1', dmac: BROADCAST_MAC })],
     ['multicasts', toUs({ dst: '224.0.0.1:1', dmac: '01:00:5e:00:00:01' })],
     ['what is malformed', toUs({ badChecksum: true })],

@@ -287,18 +287,13 @@ describe('a packet without a connection', () => {
 
   it.each([
     [
-      'a first fragment',
-      ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 6, payload: ramp(40), mf: true }),
+      'a first fragment with half a TCP header',
+      ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 6, payload: ramp(16), mf: true }),
       'IP_FRAGMENT',
     ],
     [
-      'a later fragment',
-      ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 17, payload: ramp(40), offset: 1480 }),
-      'IP_FRAGMENT',
-    ],
-    [
-      'a fragment to a local address',
-      ipv4({ src: RS, dst: LIP, proto: 6, payload: ramp(40), mf: true }),
+      'a later fragment inside the TCP header',
+      ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 6, payload: ramp(40), offset: 16 }),
       'IP_FRAGMENT',
     ],
     ['no ports', ipv4({ src: CLIENT, dst: '10.1.1.1', proto: 6, payload: ramp(3) }), 'L4_BAD_HEADER'],

@@ -103,12 +103,12 @@ describe('a TCP segment', () => {
 
   it('is refused when its header does not fit', () => {
     const b = segment('S');
-    expect(tcp.check(b, 0, 20)).toBe(true);
-    expect(tcp.check(b, 0, 19)).toBe(false);
+    expect(tcp.check(b, 0, 20, false)).toBe(true);
+    expect(tcp.check(b, 0, 19, false)).toBe(false);
     b.setU8(12, 0x60);
-    expect(tcp.check(b, 0, 20)).toBe(false);
+    expect(tcp.check(b, 0, 20, false)).toBe(false);
     b.setU8(12, 0x40);
-    expect(tcp.check(b, 0, 20)).toBe(false);
+    expect(tcp.check(b, 0, 20, false)).toBe(false);
   });
 });
 
@@ -140,13 +140,17 @@ describe('UDP states', () => {
   });
 
   it('need a length that holds the header and fits the datagram', () => {
-    const check = (udpLen: number, end: number): boolean => {
+    const check = (udpLen: number, end: number, more = false): boolean => {
       const m = udpDatagram({ src: '1.1.1.1:1', dst: '2.2.2.2:2', data: 'abcd', udpLen });
-      return udp.check(new Bytes(Uint8Array.from(m).buffer), 0, end);
+      return udp.check(new Bytes(Uint8Array.from(m).buffer), 0, end, more);
     };
     expect(check(12, 12)).toBe(true);
     expect(check(8, 12)).toBe(true);
     expect(check(7, 12)).toBe(false);
+    // A first fragment ends before the datagram does.
+    expect(check(13, 12, true)).toBe(true);
+    expect(check(12, 12, true)).toBe(false);
+    expect(check(13, 7, true)).toBe(false);
     expect(check(13, 12)).toBe(false);
     expect(check(12, 7)).toBe(false);
   });

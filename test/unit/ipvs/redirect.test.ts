@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { ownerByHash } from '../../../src/ipvs/owner.js';
 import { parseIpv4 } from '../../../src/wire/ipv4.js';
-import { decode, icmp, payloadOf, ping, tcp, udp } from '../../support/frames.js';
+import { decode, fragmentsOf, icmp, joined, payloadOf, ping, ramp, tcp, udp } from '../../support/frames.js';
 import { CLIENT, endpoint, LIP, Rig, RS, VIP } from './rig.js';
 
 const vip = VIP.split(':')[0]!;
@@ -10,11 +10,13 @@ const rs = RS.split(':')[0]!;
 
 /** `n` lcores with the same services. */
 function lcores(n: number, proto: 'tcp' | 'udp' = 'tcp', fwd = 'fullnat'): Rig[] {
-  return Array.from({ length: n }, (_, i) => {
+  const rigs = Array.from({ length: n }, (_, i) => {
     const rig = new Rig({ lcore: i + 1, lcores: n });
     rig.serve(proto, { fwd, ...(fwd === 'tunnel' ? { dests: ['192.168.0.2:80'] } : {}) });
     return rig;
   });
+  for (const rig of rigs) rig.native.peers = rigs.map((r) => r.native);
+  return rigs;
 }
 
 /** Carries what lcores passed to each other, until nobody passes anything. */
@@ -278,6 +280,93 @@ it('an error from inside a tunnel reaches the lcore that owns the connection, an
     expect(rig.inet.errors.at(-1)).toMatchObject({ type: 3, code: 4, info: 980 });
   }
   balanced(rigs);
+});
+
+describe.each([2, 3, 4])('fragments that arrive anywhere, %i lcores', (n) => {
+  const question = (id: number): Uint8Array[] =>
+    fragmentsOf(udp({ src: CLIENT, dst: VIP, id, data: ramp(3000) }), 1000);
+  /** Fragment `i` arrives on lcore `i + shift`. */
+  const scatter = (rigs: Rig[], port: number, pieces: Uint8Array[], shift: number): void =>
+    pieces.forEach((f, i) => rigs[(i + shift) % n]!.native.inject(port, f));
+  const conns = (rigs: Rig[]): number => rigs.reduce((sum, r) => sum + r.conns, 0);
+
+  it('meet on one lcore, which opens the connection', () => {
+    for (let id = 0; id < 8; id++)
+      for (const order of [
+        [0, 1, 2, 3],
+        [3, 2, 1, 0],
+        [1, 3, 0, 2],
+      ]) {
+        const rigs = lcores(n, 'udp');
+        scatter(
+          rigs,
+          0,
+          order.map((i) => question(id)[i]!),
+          id,
+        );
+        const { server } = carry(rigs, 0);
+        expect(decode(joined(server)).udp!.data).toEqual(ramp(3000));
+        expect([conns(rigs), rigs.map((r) => r.drops)]).toEqual([1, rigs.map(() => ({}))]);
+        balanced(rigs);
+      }
+  });
+
+  it('of a client go to the lcore that has its connection, and so do those of its server', () => {
+    for (const owner of lcores(n, 'udp').keys()) {
+      const rigs = lcores(n, 'udp');
+      const [opened] = rigs[owner]!.fromClient(udp({ src: CLIENT, dst: VIP, data: 'small' }));
+      const local = `${LIP}:${decode(opened!).udp!.sport}`;
+      for (let id = 0; id < 8; id++) {
+        scatter(rigs, 0, question(id).reverse(), id);
+        const { server } = carry(rigs, 0);
+        expect(decode(joined(server))).toMatchObject({ ip: { src: LIP }, udp: { data: ramp(3000) } });
+        expect(`${LIP}:${decode(joined(server)).udp!.sport}`).toBe(local);
+        scatter(rigs, 1, fragmentsOf(udp({ src: RS, dst: local, id, data: ramp(2500) }), 1000), id);
+        const { client } = carry(rigs);
+        expect(decode(joined(client))).toMatchObject({ ip: { src: vip }, udp: { data: ramp(2500) } });
+      }
+      expect([conns(rigs), rigs.map((r) => r.drops)]).toEqual([1, rigs.map(() => ({}))]);
+      balanced(rigs);
+    }
+  });
+
+  it('of NAT reach the lcore that owns the client, also when they are its first datagram', () => {
+    for (let id = 0; id < 8; id++) {
+      const rigs = lcores(n, 'udp', 'nat');
+      scatter(rigs, 0, question(id).reverse(), id);
+      const { server } = carry(rigs, 0);
+      expect(decode(joined(server))).toMatchObject({ ip: { src: '10.0.0.1', dst: rs, id } });
+      const answer = fragmentsOf(udp({ src: RS, dst: CLIENT, id, data: ramp(2500) }), 1000);
+      scatter(rigs, 1, answer.reverse(), id + 1);
+      const { client } = carry(rigs);
+      expect(decode(joined(client))).toMatchObject({ ip: { src: vip }, udp: { data: ramp(2500) } });
+      // Whole ones have the same owner.
+      rigs[id % n]!.native.inject(0, udp({ src: CLIENT, dst: VIP }));
+      expect(carry(rigs, 0).server).toHaveLength(1);
+      expect([conns(rigs), rigs.map((r) => r.drops)]).toEqual([1, rigs.map(() => ({}))]);
+      balanced(rigs);
+    }
+  });
+
+  it('of nobody end, and are not passed around', () => {
+    const rigs = lcores(n, 'udp');
+    for (let id = 0; id < 8; id++)
+      scatter(rigs, 1, fragmentsOf(udp({ src: RS, dst: `${LIP}:2000`, id, data: ramp(3000) }), 1000), id);
+    expect(carry(rigs)).toEqual({ client: [], server: [] });
+    const drops = rigs.flatMap((r) => Object.values(r.drops));
+    expect(drops.reduce((sum, d) => sum + d, 0)).toBe(32);
+    balanced(rigs);
+  });
+
+  it('of the same connection on two lcores have identifications of their own', () => {
+    const rigs = lcores(n, 'udp');
+    const ids = rigs.map((rig) => {
+      const pieces = Array.from({ length: 64 }, (_, id) => question(id)[0]!);
+      return rig.fromClient(...pieces).map((f) => decode(f).ip!.id);
+    });
+    const all = ids.flat();
+    expect(new Set(all).size).toBe(all.length);
+  });
 });
 
 describe('passing ICMP errors to all lcores', () => {

@@ -60,6 +60,8 @@ export class StubInet implements Inet {
   sharedSource: Inet['sharedSource'];
   /** By real server: the gateway towards it. */
   readonly via = new Map<number, number>();
+  /** Packets that the load balancer had kept and let pass. */
+  proceeded = 0;
   readonly errors: { type: number; code: number; info: number; quoted: Uint8Array }[] = [];
 
   constructor(private readonly packets: Packets) {}
@@ -109,6 +111,10 @@ export class StubInet implements Inet {
   output(p: number): void {
     this.outputs++;
     this.xmit(p, this.adjacencyFor(this.packets.bytes.u32(this.packets.l3(p) + 16)));
+  }
+  proceed(p: number): void {
+    this.proceeded++;
+    this.packets.drop(p, DROP.IP_NO_PROTO);
   }
   icmpError(p: number, type: number, code: number, info: number): void {
     const at = this.packets.data(p);
