@@ -151,7 +151,9 @@ class Garbage {
       const packet = block.getUint32(at.exc + 4 * i, true);
       assert.equal(packet % 64, 0);
       for (let times = r.chance(2) ? 2 : 1; times > 0; times--) {
-        if (r.chance(30)) send(packet, r.chance(50) ? garbage(r) : TX_DST_REDIRECT | r.below(2000));
+        // Any lcore but the injector (2), to which frames go as they came, short ones too.
+        const lcore = TX_DST_REDIRECT | r.pick([0, 1, 3 + r.below(2000)]);
+        if (r.chance(30)) send(packet, r.chance(50) ? garbage(r) : lcore);
         else block.setUint32(at.free + 4 * free++, packet, true);
       }
       if (r.chance(2)) send(garbage(r), garbage(r));
