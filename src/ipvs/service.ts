@@ -118,8 +118,8 @@ export interface ServiceListener {
   slotFreed?(slot: number, expire: boolean): void;
   /** {@link Services.timeouts} has changed. */
   timeoutsSet?(): void;
-  /** Zero the counters (not the gauges) of these real servers. */
-  zero?(dests: readonly Dest[]): void;
+  /** Zero the counters (not the gauges) of these services and their real servers, removed ones included. */
+  zero?(dests: readonly Dest[], svcs: readonly Svc[]): void;
 }
 
 /** Services by match that there may be: each packet without a connection is held against all of them. */
@@ -275,8 +275,11 @@ export class Services {
     'svc.del': (p) => this.removeSvc(this.require(p.svc, 'INVAL')),
     'svc.flush': () => this.list().forEach((s) => this.removeSvc(s)),
     'svc.zero': (p) => {
-      const dests = p.svc ? this.require(p.svc, 'INVAL').dests : this.list().flatMap((s) => s.dests);
-      for (const l of this.listeners) l.zero?.(dests);
+      const svcs = p.svc ? [this.require(p.svc, 'INVAL')] : this.list();
+      const own = new Set(svcs);
+      // Removed ones as well: their counters are part of the service's.
+      const dests = this.bySlot.filter((d) => d !== undefined && own.has(d.svc)) as Dest[];
+      for (const l of this.listeners) l.zero?.(dests, svcs);
     },
     'svc.slots': (p) => {
       this.slots.restore(p);

@@ -26,8 +26,11 @@ function addTo<T extends object>(sum: T, more: T): T {
 
 export class Rates {
   private readonly samples = new Map<number, Sample>();
-  /** Slots of removed real servers, by the service that they counted for. */
+  /** Slots of removed real servers, by the service that they counted for, and the other way round. */
   private readonly retired = new WeakMap<Svc, Set<number>>();
+  private readonly retiredOf = new Map<number, Svc>();
+  /** By service, then by lcore (from 0): what slots had counted for it before they began anew. */
+  private readonly kept = new WeakMap<Svc, Counters[]>();
   private readonly timer: NodeJS.Timeout;
   private readonly lcores: Float64Array[];
   private sampledAt = performance.now();
@@ -40,12 +43,15 @@ export class Rates {
     services.listen({
       destAdded: (d) => {
         this.samples.delete(d.slot);
-        this.retired.get(d.svc)?.delete(d.slot);
+        // The lcores zero its counters when they hear of it, which is after us.
+        this.keep(d.slot);
       },
       destRemoved: (d) => {
         const slots = this.retired.get(d.svc) ?? new Set();
         this.retired.set(d.svc, slots.add(d.slot));
+        this.retiredOf.set(d.slot, d.svc);
       },
+      zero: (_, svcs) => svcs.forEach((s) => this.kept.delete(s)),
     });
     this.timer = setInterval(() => this.sample(), SAMPLE_MS);
   }
@@ -77,6 +83,9 @@ export class Rates {
     const total = zeroCounters();
     for (const d of svc.dests) addTo(total, this.counters(d.slot, lcore));
     for (const slot of this.retired.get(svc) ?? []) addTo(total, this.counters(slot, lcore));
+    this.kept.get(svc)?.forEach((c, i) => {
+      if (lcore === undefined || i === lcore - 1) addTo(total, c);
+    });
     return total;
   }
 
@@ -84,6 +93,17 @@ export class Rates {
     const total = zeroRates();
     for (const d of svc.dests) addTo(total, this.rates(d));
     return total;
+  }
+
+  /** A slot that held a removed real server gets another holder: its service keeps what it has counted. */
+  private keep(slot: number): void {
+    const svc = this.retiredOf.get(slot);
+    if (svc === undefined) return;
+    const kept = this.kept.get(svc) ?? this.lcores.map(zeroCounters);
+    kept.forEach((c, i) => addTo(c, this.counters(slot, i + 1)));
+    this.kept.set(svc, kept);
+    this.retired.get(svc)!.delete(slot);
+    this.retiredOf.delete(slot);
   }
 
   private sum(slot: number, field: number, lcore?: number): number {

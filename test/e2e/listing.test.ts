@@ -26,6 +26,7 @@ import { Services } from '../../src/ipvs/service.js';
 import { Conns, type LcoreConns } from '../../src/master/conns.js';
 import { parseIpv4 } from '../../src/wire/ipv4.js';
 import { BIN } from '../support/daemon.js';
+import { until } from '../support/process.js';
 
 const COUNT = 1_000_000;
 const VIP = parseIpv4('10.1.1.1');
@@ -45,7 +46,7 @@ function table(n: number): LcoreConns {
     r.bytes.setU16(into + DIR4.at.newDport, 8080);
     r.setMatch(r.dir(c, DIR_OUT), 6, parseIpv4('192.168.0.2'), 8080, parseIpv4('192.168.0.200'), c % 65536);
   }
-  return { id: 1, block: new SharedArrayBuffer(LCORE_BLOCK.size), conns: r.buffer as SharedArrayBuffer };
+  return { id: 1, block: new SharedArrayBuffer(LCORE_BLOCK.size), conns: r.buffer };
 }
 
 describe('a million connections', () => {
@@ -132,7 +133,7 @@ describe('a million connections', () => {
   it('wait while nobody reads what the tool prints', async () => {
     const child = list('-lnc');
     const end = ended(child);
-    while (pages === 0) await other.call('info', {});
+    await until('the first page is asked for', () => pages > 0);
     // Had they not to wait, they would come meanwhile.
     for (let i = 0; i < 3000; i++) await other.call('info', {});
     // One in the pipe, one that waits for it, one on the way.

@@ -1,5 +1,12 @@
 /** Listings, in the columns of the original: scripts read them. */
-import type { ConnEntry, DestEntry, LaddrEntry, QueryResults, SvcEntry } from '../../control/results.js';
+import type {
+  ConnEntry,
+  DestEntry,
+  LaddrEntry,
+  QueryResults,
+  SvcEntry,
+  SvcKey,
+} from '../../control/results.js';
 import type { Format } from './action.js';
 import { serviceTitle } from './endpoint.js';
 import { megabits, SERVICE_FIELDS, shownFields } from './fields.js';
@@ -102,19 +109,20 @@ export function largeNumber(value: number, exact: boolean): string {
 const byAddress = (text: string): number =>
   text.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0);
 
-/** By protocol, address, port; real servers by address, port. */
-export function sortServices(services: readonly SvcEntry[]): SvcEntry[] {
-  const order = (a: { addr: string; port: number }, b: { addr: string; port: number }): number =>
-    byAddress(a.addr) - byAddress(b.addr) || a.port - b.port;
-  const sorted = services.map((s) => ({ ...s, dests: [...s.dests].sort(order) }));
-  return [
-    ...sorted
-      .filter((s) => s.svc.match === undefined)
-      .sort((a, b) => a.svc.proto.localeCompare(b.svc.proto) || order(a.svc, b.svc)),
-    // Of these the order counts: the first that covers a packet has it.
-    ...sorted.filter((s) => s.svc.match !== undefined),
-  ];
-}
+type Endpoint = { addr: string; port: number };
+const order = (a: Endpoint, b: Endpoint): number => byAddress(a.addr) - byAddress(b.addr) || a.port - b.port;
+
+/** By protocol, address, port; then services by match as they are, since the first that covers a packet has it. */
+export const bySvc = <T extends { svc: SvcKey }>(entries: readonly T[]): T[] => [
+  ...entries
+    .filter((e) => e.svc.match === undefined)
+    .sort((a, b) => a.svc.proto.localeCompare(b.svc.proto) || order(a.svc, b.svc)),
+  ...entries.filter((e) => e.svc.match !== undefined),
+];
+
+/** Services as {@link bySvc}, their real servers by address and port. */
+export const sortServices = (services: readonly SvcEntry[]): SvcEntry[] =>
+  bySvc(services).map((s) => ({ ...s, dests: [...s.dests].sort(order) }));
 
 /** `[lcore]proto remaining-time state client service local real-server` */
 export function formatConnection(c: ConnEntry): string {
@@ -129,7 +137,7 @@ export function formatLaddrs(entries: readonly LaddrEntry[]): string {
   const row = (...cells: [string, string, string, string | number, string | number]): string =>
     cells.map((c, i) => left(c, [20, 8, 20, 10, 10][i]!)).join(' ');
   const lines = [row('VIP:VPORT', 'TOTAL', 'SNAT_IP', 'CONFLICTS', 'CONNS')];
-  for (const { svc, laddrs } of entries) {
+  for (const { svc, laddrs } of bySvc(entries)) {
     const name = svc.match === undefined ? `${svc.addr}:${svc.port}` : serviceTitle(svc);
     lines.push(`${left(name, 20)} ${left(laddrs.length, 8)} `);
     for (const l of laddrs) lines.push(row('', '', l.addr, l.conflicts, l.conns));
