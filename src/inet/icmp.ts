@@ -5,6 +5,7 @@
 import { DROP } from '../core/drops.js';
 import { L2_HOST, NO_PACKET } from '../core/packet.js';
 import type { Packets } from '../core/packet.js';
+import { ACCEPT } from './api.js';
 import { fold, sum, update16 } from '../wire/checksum.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
@@ -71,20 +72,34 @@ export class Icmp {
 
   /** See `Inet.icmpError`. Leaves `p` with the caller. */
   error(p: number, type: number, code: number, info: number): void {
+    this.report(p, type, code, info, false);
+  }
+
+  /**
+   * A datagram that has waited for a neighbour in vain. It is as it would have left: what the load balancer has made of a
+   * client's packet is reported in the client's terms. Leaves `p` with the caller.
+   */
+  unreachable(p: number): void {
+    // What we send ourselves has no sender to be told.
+    this.report(p, icmp.DEST_UNREACH, icmp.HOST_UNREACH, 0, this.packets.ifindex(p) !== 0);
+  }
+
+  /** @param passed the datagram has passed the hooks */
+  private report(p: number, type: number, code: number, info: number, passed: boolean): void {
     const packets = this.packets;
     const b = packets.bytes;
     const l3 = packets.data(p);
     if (!this.mayAnswer(p, l3)) return;
     const to = ipv4.src(b, l3);
     const route = this.routes.lookup(to);
-    // Where real servers answer from an address of ours, the load balancer knows whose packet it was.
-    if (route === undefined || route.broadcast || (route.local && !this.ip.isShared(to))) return;
+    if (route === undefined || route.broadcast) return;
+    if (route.local && !passed && !this.routes.isShared(to)) return;
     const dst = ipv4.dst(b, l3);
     let from = dst;
     if (route.local) from = this.routes.sourceFor(packets.ifindex(p), 0, 0);
     else if (!this.routes.isLocal(dst))
       from = this.routes.sourceFor(route.ifindex, route.src, route.via === 0 ? to : route.via);
-    if (from === 0 || from === to) return;
+    if (from === 0 || (from === to && !passed)) return;
     const q = packets.alloc();
     if (q === NO_PACKET) return;
     if (!this.bucket.take(packets.nowMs)) {
@@ -104,7 +119,9 @@ export class Icmp {
     b.copy(q4 + icmp.HEADER_LEN, l3, quoted);
     icmp.fillChecksum(b, q4, icmp.HEADER_LEN + quoted);
     ipv4.emit(b, q3, ERROR_TOS, total, this.ip.nextId(), 0, this.ip.defaultTtl, ipv4.PROTO_ICMP, from, to);
-    if (route.local) this.ip.reflect(q);
+    // The load balancer knows whose packet it was: it was sent from an address of ours, or real servers answer from it.
+    if ((passed || route.local) && this.ip.reflect(q) !== ACCEPT) return;
+    if (route.local) packets.drop(q, DROP.ICMP_NO_CONN);
     else this.ip.output(q);
   }
 

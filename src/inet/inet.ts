@@ -5,7 +5,6 @@
 import type { Packets } from '../core/packet.js';
 import type { Netif } from '../netif/netif.js';
 import { TYPE_ARP, TYPE_IPV4 } from '../wire/ethernet.js';
-import { DEST_UNREACH, HOST_UNREACH } from '../wire/icmp.js';
 import type { Hook, Inet, Route } from './api.js';
 import { Arp } from './arp.js';
 import type { FibEntry } from './fib.js';
@@ -62,7 +61,7 @@ export class InetStack implements Inet {
       queueLimit: config.unresQueueLength,
       totalLimit: config.unresTotalLength,
       sourceFor: (ifindex, addr) => routes.sourceFor(ifindex, 0, addr),
-      unreachable: (p) => this.ipv4.icmp.error(p, DEST_UNREACH, HOST_UNREACH, 0),
+      unreachable: (p) => this.ipv4.icmp.unreachable(p),
     });
     this.arp = new Arp(netif, addresses, routes, this.neigh);
     this.ipv4 = new Ipv4(packets, devices, routes, this.neigh, config);
@@ -108,10 +107,10 @@ export class InetStack implements Inet {
   // ----- Inet
 
   get sharedSource(): Inet['sharedSource'] {
-    return this.ipv4.sharedSource;
+    return this.models.routes.sharedSource;
   }
   set sharedSource(is: Inet['sharedSource']) {
-    this.ipv4.sharedSource = is;
+    this.models.routes.sharedSource = is;
   }
 
   get generation(): number {

@@ -11,7 +11,7 @@ import type { Packets } from '../core/packet.js';
 import type { Devices } from '../netif/device.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
-import { ACCEPT } from './api.js';
+import { ACCEPT, STOLEN } from './api.js';
 import type { Hook } from './api.js';
 import type { FibEntry } from './fib.js';
 import { xmitFragments } from './fragment.js';
@@ -34,8 +34,6 @@ export class Ipv4 {
   readonly preRouting: Hook[] = [];
   readonly localIn: (Hook | undefined)[] = Array.from({ length: 256 }, () => undefined);
   readonly icmp: Icmp;
-  /** See `Inet.sharedSource`. */
-  sharedSource: ((addr: number) => boolean) | undefined;
   readonly reassembly: Reassembly;
   private readonly refuse: Refuse;
   private idCounter = (Math.random() * 65536) | 0;
@@ -151,21 +149,16 @@ export class Ipv4 {
   private isMartian(src: number, dst: number): boolean {
     const entry = this.routes.lookup(src);
     if (entry === undefined || !(entry.local || entry.broadcast)) return false;
-    return entry.broadcast || !this.isShared(src) || this.routes.isLocal(dst);
+    return entry.broadcast || !this.routes.isShared(src) || this.routes.isLocal(dst);
   }
 
-  /** An address of ours that others answer from. */
-  isShared(addr: number): boolean {
-    return this.sharedSource !== undefined && this.sharedSource(addr);
-  }
-
-  /** Shows the hooks a datagram of our own for an address of ours that others have too. Takes ownership. */
-  reflect(p: number): void {
+  /** Shows the hooks a datagram of our own as if it had come in. @returns as a hook */
+  reflect(p: number): typeof ACCEPT | typeof STOLEN {
     const hooks = this.preRouting;
     this.packets.setL2Class(p, L2_HOST);
     this.packets.setIfindex(p, 0);
-    for (let i = 0; i < hooks.length; i++) if (hooks[i]!(p) !== ACCEPT) return;
-    this.packets.drop(p, DROP.ICMP_NO_CONN);
+    for (let i = 0; i < hooks.length; i++) if (hooks[i]!(p) !== ACCEPT) return STOLEN;
+    return ACCEPT;
   }
 
   private deliver(p: number, l3: number): void {

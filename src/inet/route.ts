@@ -69,6 +69,8 @@ export interface RouteLine {
 }
 
 export class Routes {
+  /** See `Inet.sharedSource`. */
+  sharedSource: ((addr: number) => boolean) | undefined;
   private readonly fib: Fib;
   /** What each address implies. */
   private readonly implied = new Map<Ifa, FibEntry[]>();
@@ -119,14 +121,23 @@ export class Routes {
 
   /**
    * The address to send from: the route's own, else the device's first address in the next hop's subnet, else its
-   * first one of global scope, else anybody's. 0 = we have none.
+   * first one of global scope, else anybody's. An address that we share with others comes last: they would not believe it.
+   * 0 = we have none.
    */
   sourceFor(ifindex: number, src: number, nexthop: number): number {
-    if (src !== 0) return src;
+    if (src !== 0 && !this.isShared(src)) return src;
+    const own = this.choose(ifindex, nexthop, false);
+    if (own !== 0) return own;
+    return src !== 0 ? src : this.choose(ifindex, nexthop, true);
+  }
+
+  /** Of the addresses that are shared, or of those that are not. */
+  private choose(ifindex: number, nexthop: number, shared: boolean): number {
     let fallback = 0;
     const ifas = this.addresses.of(ifindex);
     for (let i = 0; i < ifas.length; i++) {
       const ifa = ifas[i]!;
+      if (this.isShared(ifa.addr) !== shared) continue;
       if (((ifa.addr ^ nexthop) & mask(ifa.plen)) === 0) return ifa.addr;
       if (fallback === 0 && ifa.scope === 'global') fallback = ifa.addr;
     }
@@ -134,9 +145,17 @@ export class Routes {
     const devices = this.devices.list();
     for (let d = 0; d < devices.length; d++) {
       const others = this.addresses.of(devices[d]!.ifindex);
-      for (let i = 0; i < others.length; i++) if (others[i]!.scope === 'global') return others[i]!.addr;
+      for (let i = 0; i < others.length; i++) {
+        const { addr, scope } = others[i]!;
+        if (scope === 'global' && this.isShared(addr) === shared) return addr;
+      }
     }
     return 0;
+  }
+
+  /** An address of ours that others answer from. */
+  isShared(addr: number): boolean {
+    return this.sharedSource !== undefined && this.sharedSource(addr);
   }
 
   // ----- commands

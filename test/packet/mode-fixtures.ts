@@ -3,7 +3,7 @@
  * and we are on one link; with two, the real server is on a second one.
  */
 import type { Command } from '../../src/control/schema.js';
-import { icmp, ipip, ipv4, payloadOf, ramp, tcp, udp } from '../support/frames.js';
+import { arp, BROADCAST_MAC, icmp, ipip, ipv4, payloadOf, ramp, tcp, udp } from '../support/frames.js';
 import type { TcpOptions, UdpOptions } from '../support/frames.js';
 import { macOf } from '../support/lab.js';
 import type { Fixture, Placed, Step } from './fixtures.js';
@@ -117,6 +117,12 @@ class Case {
       what: `${this.name}: ${what}`,
       steps,
     };
+  }
+
+  /** The same with a real server that says nothing. */
+  silent(what: string, steps: Step[], o: Partial<Fixture>): Fixture {
+    const f = this.fixture(what, steps, o);
+    return { ...f, setup: f.setup!.filter((c) => !(c.op === 'neigh.add' && c.addr === this.arms.rs)) };
   }
 
   // ----- frames
@@ -303,6 +309,32 @@ function ofCase(c: Case): Fixture[] {
       { ...open, config: { xmitTtl: true }, drops: { IP_TTL: 1 } },
     ),
   ];
+  const question = first(proto, 64);
+  const weAsk = c.onServerSide(
+    arp({ op: 'request', sha: macOf(c.arms.port), spa: c.arms.ours, tpa: c.arms.rs, dmac: BROADCAST_MAC }),
+  );
+  // A tunnel's datagram is our own: it is reported to ourselves first, by the datagram before the one that the client gets.
+  const n = mode === 'tunnel' ? 2 : 1;
+  const told = icmp({
+    ...toClient,
+    src: VIP_IP,
+    dst: CLIENT_IP,
+    tos: 0xc0,
+    id: id(n),
+    type: 3,
+    code: 1,
+    data: payloadOf(c.fromClient(question)),
+  });
+  list.push(
+    c.silent(
+      'a real server that does not answer ARP is unreachable, which the client is told in its own terms',
+      [
+        { in: c.onClientSide(c.fromClient(question)), out: weAsk },
+        { wait: 3100, out: sortByPort([...weAsk, ...weAsk, ...c.onClientSide(told)]) },
+      ],
+      { open: 1, drops: { NEIGH_UNRESOLVED: 1, ...(mode === 'tunnel' ? { ICMP_DONE: 1 } : {}) } },
+    ),
+  );
   if (mode !== 'dr')
     list.push(
       c.fixture(
@@ -315,6 +347,9 @@ function ofCase(c: Case): Fixture[] {
   if (!bothWays && c.arms === TWO) list.push(...passingBy(c));
   return list;
 }
+
+/** Frames of one step are compared port by port. */
+const sortByPort = (frames: Placed[]): Placed[] => frames.sort((a, b) => a.port - b.port);
 
 const first = (proto: Proto, ttl: number): Any =>
   proto === 'tcp' ? { flags: 'S', ttl } : { data: 'a', ttl };

@@ -11,13 +11,15 @@ import {
 } from '../../src/control/client.js';
 import { hugepageFolders } from '../../tools/test-ground.mjs';
 import { type Kept, type Outcome, run, until } from './process.js';
-import { PORT_IF, type Topology } from './topology.js';
+import { PORT_IF, SECOND_IF, type Topology } from './topology.js';
 
 export const BIN = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin');
 
 export interface DaemonOptions {
   /** Data lcores, each with one queue of the port. Default 1. */
   lcores?: 1 | 2;
+  /** A second port, net_tap, on the second arm (Topology.secondArm). Default 1. */
+  arms?: 1 | 2;
   /** Lines for `ipvs_defs { … }`, such as short timeouts. */
   ipvs?: string;
   /** Lines for `global_defs { … }`. */
@@ -44,18 +46,32 @@ export function devargs(t: Topology): string {
 /** CPUs for 1 or 2 data lcores; the machines that run the suite have two. */
 const workerCpus = (n: number): number[] => (n === 1 ? [1] : [0, 1]);
 
+const deviceText = (port: { name: string; devargs: string }, queues: number): string => `
+    device ${port.name} {
+        devargs "${port.devargs}"
+        rx {
+            queue_number ${queues}
+            descriptor_number 1024
+            rss all
+        }
+        tx {
+            queue_number ${queues}
+            descriptor_number 1024
+        }
+        promisc_mode
+    }`;
+
 /** A dpvs.conf for a topology: one device, `lcores` workers with one queue each. */
 export function configText(t: Topology, options: DaemonOptions = {}): string {
   const lcores = options.lcores ?? 1;
+  const ports = [{ name: PORT_IF, devargs: devargs(t) }];
+  if (options.arms === 2) ports.push({ name: SECOND_IF, devargs: `net_tap1,iface=${SECOND_IF}` });
   const workers = workerCpus(lcores).map(
     (cpu, i) => `
     worker cpu${i + 1} {
         type slave
         cpu_id ${cpu}
-        port dpdk0 {
-            rx_queue_ids ${i}
-            tx_queue_ids ${i}
-        }
+${ports.map((port) => `        port ${port.name} {\n            rx_queue_ids ${i}\n            tx_queue_ids ${i}\n        }`).join('\n')}
     }`,
   );
   return `! written by test/support/daemon.ts
@@ -65,19 +81,7 @@ global_defs {
 }
 netif_defs {
     pktpool_size 32767
-    device dpdk0 {
-        devargs "${devargs(t)}"
-        rx {
-            queue_number ${lcores}
-            descriptor_number 1024
-            rss all
-        }
-        tx {
-            queue_number ${lcores}
-            descriptor_number 1024
-        }
-        promisc_mode
-    }
+${ports.map((port) => deviceText(port, lcores)).join('\n')}
 }
 worker_defs {${workers.join('')}
 }
@@ -145,6 +149,7 @@ export class Daemon {
     const d = Daemon.spawn(t, files, options);
     await d.ready();
     await t.plugTap();
+    if (options.arms === 2) await t.plugTap(SECOND_IF, 'br1');
     return d;
   }
 

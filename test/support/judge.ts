@@ -100,9 +100,9 @@ export class Recorder {
   ) {}
 
   /** Records the frames that carry `mac` as source, from now on. */
-  static async start(t: Topology, mac: string, name = 'sent'): Promise<Recorder> {
+  static async start(t: Topology, mac: string, name = 'sent', iface = t.switchIf): Promise<Recorder> {
     const file = join(t.dir, `${name}.pcap`);
-    const options = ['-i', t.switchIf, '-n', '-p', '-Z', 'root', '-B', '131072', '-s', '0', '-w', file];
+    const options = ['-i', iface, '-n', '-p', '-Z', 'root', '-B', '131072', '-s', '0', '-w', file];
     const tcpdump = t.keep('lb', ['tcpdump', ...options, 'ether', 'src', mac]);
     await until('tcpdump listens', () => {
       if (!tcpdump.running) throw new Error(tcpdump.stderr);

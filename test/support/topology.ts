@@ -17,7 +17,7 @@ import { PREFIX, removeNamespace } from '../../tools/test-ground.mjs';
 import { Kept, run, type RunOptions, type Outcome, succeed, succeedSync, until } from './process.js';
 
 export type Device = 'tap' | 'af_packet' | 'af_xdp';
-export type Host = 'lb' | 'client' | 'rs1' | 'rs2';
+export type Host = 'lb' | 'client' | 'rs1' | 'rs2' | 'router';
 
 export const ADDRESS = {
   client: '192.168.100.3',
@@ -27,9 +27,20 @@ export const ADDRESS = {
   lip: '192.168.100.200',
 } as const;
 
+/** Addresses of the second arm: real server 1 beside dpvs, real server 2 behind a router with a link of a smaller MTU. */
+export const FAR = {
+  ours: '10.0.0.1',
+  rs1: '10.0.0.2',
+  router: '10.0.0.254',
+  routerInside: '10.0.1.254',
+  rs2: '10.0.1.2',
+  mtu: 1400,
+} as const;
+
 const HOSTS = ['client', 'rs1', 'rs2'] as const;
-/** The interface that dpvs drives. */
+/** The interface that dpvs drives, and the one of its second arm. */
 export const PORT_IF = 'dpdk0';
+export const SECOND_IF = 'dpdk1';
 /** Where frames of dpvs come out on the side of the switch. */
 const SWITCH_IF: Record<Device, string> = { tap: PORT_IF, af_packet: 'swdpdk0', af_xdp: 'swdpdk0' };
 
@@ -83,6 +94,11 @@ export class Topology {
     return succeed(this.in(host, command), options);
   }
 
+  /** A line of shell, blocking. */
+  sh(host: Host, line: string): void {
+    succeedSync(this.in(host, ['sh', '-c', line]));
+  }
+
   /** Starts a program that runs until the topology is removed (or it is stopped). */
   keep(host: Host, command: readonly string[], options?: RunOptions): Kept {
     const child = new Kept(this.in(host, command), options);
@@ -102,16 +118,60 @@ export class Topology {
   }
 
   /** Connects the tap of a daemon that has just started to the switch. Nothing to do for other devices. */
-  async plugTap(): Promise<void> {
+  async plugTap(name = PORT_IF, bridge = 'br0'): Promise<void> {
     if (this.device !== 'tap') return;
-    await until('dpvs makes its tap', () => this.interfaces('lb').includes(PORT_IF));
+    await until('dpvs makes its tap', () => this.interfaces('lb').includes(name));
     // The driver takes its MAC from the interface. With the same MAC on the kernel's side, the bridge would take
     // frames for dpvs as its own: so the kernel's side gets another.
     this.ip('lb', [
-      `link set ${PORT_IF} address 02:00:00:00:00:fe`,
-      `link set ${PORT_IF} master br0`,
-      `link set ${PORT_IF} up`,
+      `link set ${name} address 02:00:00:00:00:f${bridge === 'br0' ? 'e' : 'd'}`,
+      `link set ${name} master ${bridge}`,
+      `link set ${name} up`,
     ]);
+  }
+
+  /**
+   * Moves the real servers to a second switch, with dpvs as their gateway:
+   *
+   *     dpdk1 ── bridge br1 ──┬── rs1 (10.0.0.2)
+   *                           └── router ── MTU 1400 ── rs2 (10.0.1.2)
+   */
+  secondArm(): void {
+    succeedSync(['ip', 'netns', 'add', this.ns('router')]);
+    succeedSync(this.in('router', ['sh', '-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward']));
+    this.ip('lb', [
+      'link add br1 type bridge stp_state 0 forward_delay 0 mcast_snooping 0',
+      'link set br1 up',
+      'link set swrs1 master br1',
+      `link add swrouter type veth peer name eth0 netns ${this.ns('router')}`,
+      'link set swrouter master br1 up',
+    ]);
+    this.ip('rs1', [
+      'address flush dev eth0',
+      `address add ${FAR.rs1}/24 dev eth0`,
+      `route add default via ${FAR.ours}`,
+    ]);
+    this.ip('router', [
+      'link set lo up',
+      `address add ${FAR.router}/24 dev eth0`,
+      'link set eth0 up',
+      `route add default via ${FAR.ours}`,
+      `link add eth1 mtu ${FAR.mtu} type veth peer name eth1 mtu ${FAR.mtu} netns ${this.ns('rs2')}`,
+      `address add ${FAR.routerInside}/24 dev eth1`,
+      'link set eth1 up',
+    ]);
+    this.ip('rs2', [
+      'link set eth0 down',
+      `address add ${FAR.rs2}/24 dev eth1`,
+      'link set eth1 up',
+      `route add default via ${FAR.routerInside}`,
+    ]);
+    for (const [host, name] of [
+      ['router', 'eth0'],
+      ['router', 'eth1'],
+      ['rs2', 'eth1'],
+    ] as const)
+      this.offloadsOff(host, name);
   }
 
   /** MAC of a host's interface. */
