@@ -8,7 +8,6 @@ import { ADDRESS, FAR } from '../support/topology.js';
 const SCENES = [
   { arms: 1, lcores: 1 },
   { arms: 1, lcores: 2 },
-  { arms: 2, lcores: 1 },
   { arms: 2, lcores: 2 },
 ] as const;
 const { vip, client } = ADDRESS;
@@ -133,6 +132,8 @@ describe('the way to the real server', () => {
   });
 
   it.each(['-m', '-i'] as const)('has an MTU that tracepath finds: %s', async (mode) => {
+    await a.serve({ rs2: mode });
+    a.t.sh('client', 'ip route flush cache');
     // tracepath takes another port for each probe.
     for (let port = 44444; port < 44444 + 64; port++) {
       const svc = { proto: 'udp', addr: vip, port } as const;
@@ -152,7 +153,7 @@ describe('the way to the real server', () => {
     await a.serve({ rs2: '-i' });
     // The route of the client is as new: nothing is known of the path.
     a.t.sh('client', 'ip route flush cache');
-    const upload = `head -c 2000000 /dev/zero | curl -sf --max-time 20 --data-binary @- http://${vip}/`;
+    const upload = `head -c 900000 /dev/zero | curl -sf --max-time 20 --data-binary @- http://${vip}/`;
     expect(await a.t.succeed('client', ['sh', '-c', upload])).toContain('rs2');
     const route = await succeed(a.t.in('client', ['ip', 'route', 'get', vip]));
     expect(route).toContain('mtu 1380');

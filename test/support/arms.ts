@@ -73,6 +73,7 @@ export class Arms {
   async serve(servers: { [S in Server]?: Flag }): Promise<void> {
     const d = this.daemon;
     const { vip } = ADDRESS;
+    for (const server of SERVERS) this.prepare(server, servers[server]);
     await d.ok('ipvsadm', '-C');
     for (const [flag, port] of [
       ['-t', 80],
@@ -97,7 +98,6 @@ export class Arms {
           );
       }
     }
-    for (const server of SERVERS) this.wayBack(server, servers[server]);
   }
 
   /** `ipvsadm -R`. */
@@ -165,18 +165,25 @@ export class Arms {
   }
 
   /**
-   * With one arm the client is a neighbour of the real server: in NAT mode alone answers must take the way through dpvs. (With two,
-   * all do.)
+   * The real server has the virtual address where it answers from it, and then only. (With it, it would not believe ARP requests from
+   * there.) With one arm the client is a neighbour of the real server: in NAT mode alone its answers must take the
+   * way through dpvs. With two, all do.
    */
-  private wayBack(server: Server, mode: Flag | undefined): void {
-    if (this.o.arms === 2) return;
-    const action = mode === '-m' ? 'replace' : 'del';
-    const route = `ip route ${action} ${ADDRESS.client}/32 via ${ADDRESS.lip} 2>/dev/null; ip route flush cache; true`;
-    this.t.sh(server, route);
+  private prepare(server: Server, mode: Flag | undefined): void {
+    const { vip, client, lip } = ADDRESS;
+    this.t.sh(
+      server,
+      `ip address ${mode === '-g' || mode === '-i' ? 'replace' : 'del'} ${vip}/32 dev lo 2>/dev/null; true`,
+    );
+    if (this.o.arms === 1)
+      this.t.sh(
+        server,
+        `ip route ${mode === '-m' ? 'replace' : 'del'} ${client}/32 via ${lip} 2>/dev/null; true`,
+      );
   }
 }
 
-/** A real server that has the virtual address, says nothing of it by ARP, and takes datagrams out of tunnels. */
+/** A real server that says nothing of the virtual address by ARP, and takes datagrams out of tunnels. */
 async function startServer(t: Topology, host: Server, root: string): Promise<void> {
   t.sh(
     host,

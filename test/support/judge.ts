@@ -42,14 +42,17 @@ const BAD_NETWORK = [
   'icmp.checksum.status == "Bad"',
   '(ip and frame.len > 60 and not (ip.len#1 + 14 == frame.len))',
   '(ip and frame.len <= 60 and ip.len#1 + 14 > frame.len)',
+  '(ip.proto#1 == 4 and ip.flags.mf#1 == 0 and ip.frag_offset#1 == 0 and not (ip.len#2 + ip.hdr_len#1 == ip.len#1))',
   '(ip and ip.ttl#1 == 0)', // RFC 1122 section 3.2.1.7
   '(arp and not (arp.hw.size == 6 and arp.proto.size == 4))',
 ];
 const BAD_TRANSPORT = [
   '(_ws.malformed and not icmp and (tcp or udp))',
-  'tcp.checksum.status == "Bad"',
+  // Linux writes 0xffff for 0 into TCP too (skb_checksum_help); DR and tunnel hand it on.
+  '(tcp.checksum.status == "Bad" and tcp.checksum != 0xffff)',
   'udp.checksum.status == "Bad"',
-  '(udp and not icmp and not ip.fragment and not (udp.length + ip.hdr_len == ip.len))',
+  '(udp and not icmp and not ip.fragment and ip.proto#1 != 4 and not (udp.length + ip.hdr_len#1 == ip.len#1))',
+  '(udp and not icmp and not ip.fragment and ip.proto#1 == 4 and not (udp.length + ip.hdr_len#2 == ip.len#2))',
 ];
 
 /** Judges a pcap file. `frames` is left to the caller, who counted them. */
