@@ -28,7 +28,7 @@ export const IPVS_ITEMS: readonly Item[] = [
     'ipvs.conn.initTimeoutS',
     SECONDS,
     3,
-    'Timeout of a connection before its first state.',
+    'Timeout of a connection before its first state, which its first packet gives it at once.',
     { unit: 's' },
   ),
   onReload(
@@ -37,7 +37,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     flag,
     false,
     'Persistence does not lead to a server of weight 0.',
-    { effect: 'later' },
   ),
   atStart(
     `${CONN}/fast_xmit_close`,

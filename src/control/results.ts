@@ -195,6 +195,23 @@ export interface ConnPage {
   cursor?: string;
 }
 
+/** A client, or its network under the service's mask, that persistence has given a real server. */
+export interface TemplateEntry {
+  svc: SvcKey;
+  client: string;
+  daddr: string;
+  dport: number;
+  /** Of the service, and what remains of it, seconds. */
+  timeout: number;
+  remaining: number;
+}
+
+export interface TemplatePage {
+  templates: TemplateEntry[];
+  /** Absent on the last page. */
+  cursor?: string;
+}
+
 export interface DropEntry {
   lcore: number;
   name: string;
@@ -220,6 +237,7 @@ export interface QueryResults {
   'svc.list': SvcEntry[];
   'laddr.list': LaddrEntry[];
   'conn.list': ConnPage;
+  'template.list': TemplatePage;
   'drop.list': DropEntry[];
   'timeout.get': Timeouts;
   'sched.list': string[];

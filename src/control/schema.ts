@@ -63,6 +63,13 @@ const schedOptions = {
  */
 const svcOptions = {
   connTimeout: seconds.describe('seconds for established connections, 0 = by state').default(0),
+  persistent: z
+    .int()
+    .min(0)
+    .max(31 * 86400)
+    .describe('seconds for which a client keeps its real server, 0 = not persistent')
+    .default(0),
+  netmask: ipv4.describe('clients that are equal under it count as one').default('255.255.255.255'),
   expireQuiescent: z
     .boolean()
     .describe(
@@ -242,6 +249,15 @@ export const QUERIES = {
       limit: z.int().min(1).max(10000).default(1000),
     })
     .describe('one page of the connection table; it may be empty and have a cursor'),
+  'template.list': z
+    .strictObject({
+      svc: svcKey.optional(),
+      cursor: z.string().optional().describe('opaque; from the previous page'),
+      limit: z.int().min(1).max(10000).default(1000),
+    })
+    .describe(
+      'one page of the clients that have a real server by persistence; it may be empty and have a cursor',
+    ),
   'drop.list': z.strictObject({}),
   'timeout.get': z.strictObject({}),
   'sched.list': z.strictObject({}),

@@ -119,6 +119,10 @@ const TABLE = {
   },
   IP_FRAG_DUPLICATE: { text: 'fragment that was here already', hint: 'duplicated on the way' },
   IP_FRAG_JOINED: { text: 'fragment joined to its datagram', hint: 'normal', done: true },
+  PERSIST_BUSY: {
+    text: 'another lcore was entering a client of a persistent service',
+    hint: 'its thread did not run meanwhile: too few CPUs for the lcores?',
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

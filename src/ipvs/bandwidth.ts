@@ -10,6 +10,8 @@
 const BURST_US = 50_000;
 /** What an lcore takes at once. */
 const CHUNK_US = 1000;
+/** Lcores read the time at the beginning of a poll, each at its own. */
+const SKEW_US = 1_000_000;
 /** Largest datagram: 9000 bytes and what surrounds it. */
 const LARGEST = 9216;
 
@@ -40,7 +42,7 @@ export class Bandwidth {
     }
     const chunk = Math.max(bytes - left, (bps / 8e6) * CHUNK_US);
     // No bucket is ever further ahead than this: one that seems so was last used before its clock wrapped.
-    const stale = BURST_US + Math.max((LARGEST * 8e6) / bps, CHUNK_US);
+    const stale = SKEW_US + BURST_US + Math.max((LARGEST * 8e6) / bps, CHUNK_US);
     if (!this.advance(i, Math.round((chunk * 8e6) / bps), Math.floor(nowMs * 1000), stale)) return false;
     this.left[i] = left + chunk - bytes;
     return true;

@@ -53,7 +53,9 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   if (v.steer(p, proto.number, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport)) return STOLEN;
   // Or it was an answer to a host inside, which knows nothing of us.
   const inside = v.matched(p, proto, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport) !== undefined;
-  const isService = services.find(proto.number, saddr, proto.hasPorts ? sport : 0) !== undefined;
+  const isService =
+    services.find(proto.number, saddr, proto.hasPorts ? sport : 0) !== undefined ||
+    services.findAllPorts(proto.number, saddr) !== undefined;
   // Nothing in an answer to a client or a host inside says which lcore owns the connection.
   if ((isService || inside) && v.spread(p)) return STOLEN;
   if (!isService && !v.isLocalEnd(saddr, sport)) return ACCEPT;

@@ -32,17 +32,22 @@ import { DestLimits } from './limits.js';
 import { BOUND, FIRST_PORT, LocalAddrs, type LaddrUse } from './laddr.js';
 import { queryPorts } from './proto/icmp.js';
 import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
-import { NO_EVENT, type Proto, STATE_NONE, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/table.js';
+import { NO_EVENT, type Proto, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/table.js';
 import { ownerByHash } from './owner.js';
 import { type Dest, isQuiescent, type Services, type Svc } from './service.js';
 import { type SharedMemory, sharedMemory } from './shared.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
+import { BUSY, NO_TEMPLATE, Templates } from './templates.js';
 import { TunnelMtus } from './xmit/tunnel-mtu.js';
 import type { Xmit, XmitContext } from './xmit/xmit.js';
 
 export interface IpvsConfig extends Partial<FragmentLimits> {
   /** Count the hop of forwarded packets (TTL - 1). Default false, as the original. */
   xmitTtl?: boolean;
+  /** Timeout of a connection before its first state; default 3 s. */
+  connInitTimeoutMs?: number;
+  /** Persistence does not lead to a real server of weight 0. */
+  expireQuiescentTemplate?: boolean;
   /** Milliseconds by state key; absent ones have the defaults of the state tables. */
   tcpTimeoutsMs?: Timeouts;
   udpTimeoutsMs?: Timeouts;
@@ -89,6 +94,11 @@ export class Ipvs implements FragmentHost {
   private readonly laddrs: LocalAddrs;
   readonly stats: DestStats;
   private readonly bandwidth: Bandwidth;
+  private readonly templates: Templates;
+  private readonly initTimeoutMs: number;
+  private readonly expireQuiescentTemplate: boolean;
+  /** Entry that has led to the real server chosen last. */
+  private template = NO_TEMPLATE;
   private timeouts: readonly (Uint32Array | undefined)[];
   private readonly lcore: number;
   private readonly lcores: number;
@@ -111,11 +121,14 @@ export class Ipvs implements FragmentHost {
     this.saPool = o.saPool;
     this.lcore = o.lcore;
     this.lcores = o.lcores;
-    const shared = o.shared ?? sharedMemory();
+    const shared = o.shared ?? sharedMemory(o.lcores);
     this.stats = new DestStats(o.destStats, new DestLimits(shared.limits));
     this.bandwidth = new Bandwidth(shared.bandwidth);
+    this.templates = new Templates(shared.templates, o.lcores, o.lcore);
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
     const config = o.config ?? {};
+    this.initTimeoutMs = config.connInitTimeoutMs ?? 3000;
+    this.expireQuiescentTemplate = config.expireQuiescentTemplate ?? false;
     this.laddrs = new LocalAddrs(o.saPool, o.services, this.table);
     const configured = { tcp: config.tcpTimeoutsMs ?? {}, udp: config.udpTimeoutsMs ?? {} };
     this.timeouts = timeoutTables(configured);
@@ -211,6 +224,7 @@ export class Ipvs implements FragmentHost {
    */
   rebuild(): number {
     this.stats.forget();
+    this.templates.forget();
     return this.table.rebuild(this.packets.nowMs, (c) => this.adopt(c));
   }
 
@@ -428,6 +442,8 @@ export class Ipvs implements FragmentHost {
     const dport = b.u16(ports + 2);
     const whole = proto.check(b, l4, packets.end(p), ipv4.moreFragments(b, l3));
     let svc = this.services.find(proto.number, daddr, proto.hasPorts ? dport : 0);
+    if (svc === undefined && proto.hasPorts && !this.isLocalEnd(daddr, dport))
+      svc = this.services.findAllPorts(proto.number, daddr);
     // An answer to one of our own queries is none to the service.
     if (svc !== undefined && !proto.hasPorts && !proto.opens(b, l4)) svc = undefined;
     if (svc !== undefined && this.steer(p, proto.number, daddr, dport, saddr, sport)) return STOLEN;
@@ -496,9 +512,12 @@ export class Ipvs implements FragmentHost {
   /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
   private open(p: number, svc: Svc, caddr: number, cport: number, vaddr: number, vport: number): number {
     const { packets, table, stats } = this;
-    const dest = this.choose(svc, caddr, cport, vaddr);
+    this.template = NO_TEMPLATE;
+    const dest =
+      svc.persistent > 0 ? this.keep(svc, caddr, cport, vaddr) : this.choose(svc, caddr, cport, vaddr);
     if (dest === undefined) {
-      packets.drop(p, this.isOverloaded(svc) ? DROP.SVC_OVERLOAD : DROP.SVC_NO_DEST);
+      const reason = this.isOverloaded(svc) ? DROP.SVC_OVERLOAD : DROP.SVC_NO_DEST;
+      packets.drop(p, this.template === BUSY ? DROP.PERSIST_BUSY : reason);
       return 0;
     }
     const c = table.alloc(packets.nowMs);
@@ -519,7 +538,11 @@ export class Ipvs implements FragmentHost {
       return 0;
     }
     stats.opened(dest.slot);
-    this.setTimeout(c, svc.proto, STATE_NONE);
+    if (this.template !== NO_TEMPLATE) {
+      r.setTemplate(c, this.template);
+      this.templates.hold(this.template, svc.persistent, packets.nowMs);
+    }
+    table.setTimeout(c, this.initTimeoutMs, packets.nowMs);
     return c;
   }
 
@@ -532,6 +555,44 @@ export class Ipvs implements FragmentHost {
       if (dest === undefined || stats.reserve(dest)) return dest;
     }
     return undefined;
+  }
+
+  /** The real server that the client has at a persistent service; one of the scheduler's for a new client. */
+  private keep(svc: Svc, caddr: number, cport: number, vaddr: number): Dest | undefined {
+    const { templates, stats } = this;
+    const { nowMs } = this.packets;
+    const client = caddr & svc.mask;
+    let e = templates.find(client, svc.slot, nowMs);
+    const had = e === NO_TEMPLATE ? 0 : templates.dest(e);
+    let dest = this.kept(svc, had);
+    if (dest !== undefined) {
+      if (!stats.reserve(dest)) return undefined;
+    } else {
+      dest = this.choose(svc, caddr, cport, vaddr);
+      if (dest === undefined) return undefined;
+      if (e === NO_TEMPLATE) e = templates.enter(client, svc.slot, dest.slot, svc.persistent, nowMs);
+      if (e === BUSY) {
+        stats.cancelled(dest);
+        this.template = BUSY;
+        return undefined;
+      }
+      const has = e === NO_TEMPLATE ? dest.slot : templates.change(e, had, dest.slot);
+      if (has !== dest.slot) {
+        // Another lcore was faster: its choice holds.
+        stats.cancelled(dest);
+        dest = this.kept(svc, has);
+        if (dest === undefined || !stats.reserve(dest)) return undefined;
+      }
+    }
+    this.template = e;
+    return dest;
+  }
+
+  /** The real server in a slot, if a client may keep it. */
+  private kept(svc: Svc, slot: number): Dest | undefined {
+    const dest = this.services.destAt(slot);
+    if (dest === undefined || dest.svc !== svc || dest.removed || dest.inhibited) return undefined;
+    return dest.weight === 0 && this.expireQuiescentTemplate ? undefined : dest;
   }
 
   private isOverloaded(svc: Svc): boolean {
@@ -590,6 +651,8 @@ export class Ipvs implements FragmentHost {
     // Where only one direction passes, nothing is known that the ends would believe.
     if (this.modeOf(c).tableIn !== TABLE_IN_ONLY) PROTO_BY_NUMBER[r.proto(c)]!.expired?.(this.x, c);
     this.laddrs.release(c);
+    const template = r.template(c);
+    if (template !== NO_TEMPLATE) this.templates.release(template, this.packets.nowMs);
     const slot = r.dest(c);
     this.stats.closed(slot, (r.flags(c) & CONN_F_INACTIVE) === 0, this.services.destAt(slot));
     this.table.release(c);
@@ -613,6 +676,7 @@ export class Ipvs implements FragmentHost {
       return false;
     // The lcore may have died between a change of state in the native loop and the timeout that goes with it.
     r.setTimeoutMs(c, this.timeoutOf(c, proto.number, r.state(c)));
+    if (r.template(c) !== NO_TEMPLATE) this.templates.adopt(r.template(c));
     // Adjacencies have been numbered anew.
     r.u32[(r.dir(c, DIR_IN) + D.adj) >>> 2] = 0;
     r.u32[(r.dir(c, DIR_OUT) + D.adj) >>> 2] = 0;

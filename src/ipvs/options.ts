@@ -12,6 +12,8 @@ export const SVC_DEFAULTS: Readonly<SvcOptions> = {
    * now on; at most 24.8 days take effect.
    */
   connTimeout: 0,
+  persistent: 0,
+  netmask: '255.255.255.255',
   expireQuiescent: false,
   bps: 0,
   limitProportion: 100,

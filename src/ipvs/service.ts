@@ -42,7 +42,7 @@ export interface Laddr {
 export interface Svc extends SvcOptions {
   /** IP protocol number. */
   readonly proto: number;
-  /** Virtual address and port; 0 and 0 for a service by match, port 0 where the protocol has none. */
+  /** Virtual address and port; 0 and 0 for a service by match; port 0: all ports, or the protocol has none. */
   readonly addr: number;
   readonly port: number;
   /** In messages, and as a key: unlike that of any other service. */
@@ -51,6 +51,8 @@ export interface Svc extends SvcOptions {
   readonly match: Match | undefined;
   /** Number in memory that lcores share, 1 to SVC_CAP-1. */
   readonly slot: number;
+  /** `netmask` as a number. */
+  mask: number;
   scheduler: Scheduler;
   /** Some of the scheduler's flags, in its order. */
   schedFlags: readonly string[];
@@ -138,6 +140,8 @@ export class Services {
   private readonly matching: Svc[] = [];
   /** (address, protocol and port) -> index in `table`. */
   private readonly index = new IntMap();
+  /** Services of all ports. */
+  private allPorts = 0;
   /** (address, 0) -> number of services on it. */
   private readonly vips = new IntMap();
   /** What the modes of real servers say about addresses. */
@@ -168,6 +172,11 @@ export class Services {
   find(proto: number, addr: number, port: number): Svc | undefined {
     const i = this.index.get(addr, (proto << 16) | port);
     return i < 0 ? undefined : this.table[i];
+  }
+
+  /** The service of all ports of an address that have none of their own, or undefined. */
+  findAllPorts(proto: number, addr: number): Svc | undefined {
+    return this.allPorts > 0 ? this.find(proto, addr, 0) : undefined;
   }
 
   /** True when there are services by match. */
@@ -311,7 +320,8 @@ export class Services {
   };
 
   private addSvc(p: ServiceOps['svc.add']): void {
-    const key = this.checkKey(p.svc);
+    const options = optionsOf(SVC_DEFAULTS, p);
+    const key = this.checkKey(p.svc, options);
     if (this.lookup(p.svc)) throw new DpvsError('EXIST', `service ${key.name} already exists`);
     if (key.match !== undefined && this.matching.length >= MATCH_CAP)
       throw new DpvsError('RESOURCE', `there are ${MATCH_CAP} services by match already`);
@@ -323,7 +333,8 @@ export class Services {
       scheduler,
       schedFlags,
       schedState: undefined,
-      ...optionsOf(SVC_DEFAULTS, p),
+      ...options,
+      mask: parseIpv4(options.netmask),
       dests: [],
       laddrs: [],
       nextLaddr: 0,
@@ -333,6 +344,7 @@ export class Services {
       this.matching.push(svc);
       return;
     }
+    if (isAllPorts(svc)) this.allPorts++;
     const i = this.holes.pop() ?? this.table.length;
     this.table[i] = svc;
     this.index.set(svc.addr, (svc.proto << 16) | svc.port, i);
@@ -340,8 +352,9 @@ export class Services {
   }
 
   /** What a service is found by. @throws DpvsError INVAL, NODEV */
-  private checkKey(k: SvcKeyParams): Pick<Svc, 'proto' | 'addr' | 'port' | 'name' | 'match'> {
+  private checkKey(k: SvcKeyParams, o: SvcOptions): Pick<Svc, 'proto' | 'addr' | 'port' | 'name' | 'match'> {
     const { number: proto, hasPorts } = protoOf(k.proto);
+    requireOptions(hasPorts && k.match === undefined, k.port, o, svcText(k));
     if (k.match !== undefined) {
       if (parseIpv4(k.addr) !== 0 || k.port !== 0)
         throw new DpvsError('INVAL', `service by match with address ${k.addr}:${k.port}`, 'leave it out');
@@ -349,8 +362,6 @@ export class Services {
       return { proto, addr: 0, port: 0, name: svcText(k), match };
     }
     const addr = unicast(k.addr, 'virtual address');
-    if (hasPorts && k.port === 0)
-      throw new DpvsError('INVAL', `service ${svcText(k)} has port 0`, 'name a port from 1 to 65535');
     if (!hasPorts && k.port !== 0)
       throw new DpvsError('INVAL', `service ${svcText(k)} has a port`, `${k.proto} has none: port 0`);
     return { proto, addr, port: k.port, name: svcText(k), match: undefined };
@@ -362,7 +373,9 @@ export class Services {
     // Flags belong to their scheduler: another one begins without.
     const same = scheduler === svc.scheduler;
     const schedFlags = schedulerFlags(scheduler, p, same ? svc.schedFlags : []);
-    Object.assign(svc, optionsOf(SVC_DEFAULTS, p, svc));
+    const options = optionsOf(SVC_DEFAULTS, p, svc);
+    requireOptions(svc.match === undefined && hasPorts(svc), svc.port, options, svc.name);
+    Object.assign(svc, options, { mask: parseIpv4(options.netmask) });
     if (!same || p.schedFlags !== undefined) {
       svc.scheduler = scheduler;
       svc.schedFlags = schedFlags;
@@ -379,6 +392,7 @@ export class Services {
       this.matching.splice(this.matching.indexOf(svc), 1);
       return;
     }
+    if (isAllPorts(svc)) this.allPorts--;
     const key = (svc.proto << 16) | svc.port;
     const i = this.index.get(svc.addr, key);
     this.index.delete(svc.addr, key);
@@ -486,12 +500,25 @@ function svcText(k: SvcKeyParams): string {
   return k.match === undefined ? `${k.proto} ${k.addr}:${k.port}` : `match ${formatMatch(k.proto, k.match)}`;
 }
 
+const hasPorts = (svc: Svc): boolean => PROTO_BY_NUMBER[svc.proto]!.hasPorts;
+/** True for a service that takes what is for any port of its address. */
+const isAllPorts = (svc: Svc): boolean => svc.port === 0 && svc.match === undefined && hasPorts(svc);
+
+/** What goes together. @throws DpvsError INVAL, NOTSUPP */
+function requireOptions(ports: boolean, port: number, o: SvcOptions, name: string): void {
+  if (o.persistent > 0 && !ports)
+    throw new DpvsError('NOTSUPP', `service ${name}: only TCP and UDP services can be persistent`);
+  // As in LVS: the connections of a client to several ports belong together, or nobody would want such a service.
+  if (ports && port === 0 && o.persistent === 0)
+    throw new DpvsError('INVAL', `service ${name} has port 0`, 'only persistent services may (-p)');
+}
+
 /** What port a real server may have. @throws DpvsError INVAL, NOTSUPP */
 function requirePort(svc: Svc, xmit: Xmit, port: number, where: string): void {
   const snat = xmit.name === 'snat';
   if (snat && svc.match === undefined)
     throw new DpvsError('NOTSUPP', `${where}: only services by match can have SNAT`, 'ipvsadm -A -H MATCH');
-  if (!PROTO_BY_NUMBER[svc.proto]!.hasPorts || snat) {
+  if (!hasPorts(svc) || snat) {
     if (port === 0) return;
     throw new DpvsError('INVAL', `${where} has a port`, 'it must be 0');
   }
@@ -501,8 +528,8 @@ function requirePort(svc: Svc, xmit: Xmit, port: number, where: string): void {
       `${where}: mode '${xmit.name}' cannot change the port`,
       `give it the port of the service, ${svc.port}`,
     );
-  // A service by match has no port of its own that could be meant.
-  if (port === 0 && svc.match === undefined)
+  // 0: the port of the packet, where the service has none of its own that could be meant.
+  if (port === 0 && svc.match === undefined && svc.port !== 0)
     throw new DpvsError('INVAL', `${where} has port 0`, 'name a port from 1 to 65535');
 }
 

@@ -3,19 +3,30 @@
  * connections: each part says who writes it and when.
  */
 import { DEST_CAP, SVC_CAP } from '../core/layout.js';
+import { Templates } from './templates.js';
 
 export interface SharedMemory {
   /** `DestLimits`. */
   limits: SharedArrayBuffer;
   /** `Bandwidth`. */
   bandwidth: SharedArrayBuffer;
+  /** `Templates`. */
+  templates: SharedArrayBuffer;
 }
 
-/** @param map zeroed shared memory of so many bytes */
+/**
+ * @param lcores data lcores
+ * @param map zeroed shared memory of so many bytes
+ * @param templates clients that persistence may know at a time; many fewer fit before one finds no room
+ */
 export function sharedMemory(
+  lcores: number,
   map: (bytes: number) => SharedArrayBuffer = (bytes) => new SharedArrayBuffer(bytes),
-  dests: number = DEST_CAP,
-  svcs: number = SVC_CAP,
+  templates = 1024,
 ): SharedMemory {
-  return { limits: map(dests * 4), bandwidth: map(svcs * 8) };
+  return {
+    limits: map(DEST_CAP * 4),
+    bandwidth: map(SVC_CAP * 8),
+    templates: map(Templates.bytes(templates, lcores)),
+  };
 }

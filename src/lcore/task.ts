@@ -19,6 +19,7 @@ export interface StackConfig {
   /** The native loop forwards the packets of known connections. */
   flowOffload: boolean;
   connInitTimeoutMs: number;
+  expireQuiescentTemplate: boolean;
   /** Milliseconds by state, in the order of the state tables' names. */
   tcpTimeoutsMs: Record<string, number>;
   udpTimeoutsMs: Record<string, number>;

@@ -14,9 +14,11 @@ import { native as loadNative } from '../core/native.js';
 import { segmentLayout, StatsSegment } from '../core/stats.js';
 import { DestLimits } from '../ipvs/limits.js';
 import { sharedMemory } from '../ipvs/shared.js';
+import { Templates } from '../ipvs/templates.js';
 import { Mesh } from '../lcore/mesh.js';
 import { Replica } from '../lcore/replica.js';
 import type { LcoreTask, StackConfig } from '../lcore/task.js';
+import { Clients } from './clients.js';
 import { Controller } from './controller.js';
 import { startEal } from './eal.js';
 import { Lcores } from './lcores.js';
@@ -60,6 +62,7 @@ const stackConfig = (c: Config, lcores: number): StackConfig => ({
   xmitTtl: c.ipvs.conn.xmitTtl,
   flowOffload: c.ipvs.conn.flowOffload,
   connInitTimeoutMs: c.ipvs.conn.initTimeoutS * 1000,
+  expireQuiescentTemplate: c.ipvs.conn.expireQuiescentTemplate,
   tcpTimeoutsMs: seconds(c.ipvs.tcp.timeoutsS),
   udpTimeoutsMs: seconds(c.ipvs.udp.timeoutsS),
 });
@@ -169,7 +172,7 @@ async function boot(
   const segment = StatsSegment.create(native.mapFile(statsFile, layout.bytes), { lcores: n });
   undo.push(() => unlinkSync(statsFile));
   const mesh = Mesh.create(n + 1);
-  const shared = sharedMemory((bytes) => native.mapAnonymous(bytes));
+  const shared = sharedMemory(n, (bytes) => native.mapAnonymous(bytes), config.ipvs.conn.poolSize / 4);
   const perLcore = Math.max(1024, Math.ceil((config.ipvs.conn.poolSize + 1) / n));
   const tasks = plan.lcores.map((l): Omit<LcoreTask, 'snapshot' | 'rebuild'> => {
     const block = native.mapAnonymous(LCORE_BLOCK.size);
@@ -217,6 +220,8 @@ async function boot(
   const rates = new Rates(segment, replica.services);
   undo.push(() => rates.stop());
   const masterCpu = config.workers.find((w) => w.type === 'master')?.cpuId ?? facts.allowedCpus[0]!;
+  const clocks = tasks.map((t) => new Float64Array(t.block, LCORE_BLOCK.at.nowMs, 1));
+  const clock = (): number => Math.max(...clocks.map((c) => c[0]!));
   const queries = new Queries({
     native,
     replica,
@@ -224,6 +229,7 @@ async function boot(
     ports,
     rates,
     limits: new DestLimits(shared.limits),
+    clients: new Clients(new Templates(shared.templates, n), replica.services, clock),
     segment,
     plan,
     tasks,

@@ -28,6 +28,7 @@ import type { Replica } from '../lcore/replica.js';
 import type { LcoreTask } from '../lcore/task.js';
 import { formatIpv4 } from '../wire/ipv4.js';
 import { Conns, requireLcore } from './conns.js';
+import type { Clients } from './clients.js';
 import type { Lcores } from './lcores.js';
 import type { Ports } from './ports.js';
 import type { Rates } from './rates.js';
@@ -40,6 +41,7 @@ export interface QueriesOptions {
   ports: Ports;
   rates: Rates;
   limits: DestLimits;
+  clients: Clients;
   segment: StatsSegment;
   plan: Plan;
   tasks: Omit<LcoreTask, 'snapshot' | 'rebuild'>[];
@@ -103,6 +105,7 @@ export class Queries {
     },
     'laddr.list': (p) => this.conns.laddrs(this.svcs(p.svc), p.lcore),
     'conn.list': (p) => this.conns.page(p),
+    'template.list': (p) => this.o.clients.page(p),
     'drop.list': () => this.drops(),
     'timeout.get': () => this.timeouts(),
     'sched.list': () => SCHEDULERS.map((s) => s.name),
@@ -238,7 +241,7 @@ export class Queries {
 
   /** @param lcore counters and gauges of this one only; rates and limits are always of all */
   private svcEntry(s: Svc, lcore?: number): SvcEntry {
-    const { rates, limits } = this.o;
+    const { rates, limits, clients } = this.o;
     return {
       svc: keyOf(s),
       scheduler: s.scheduler.name,
@@ -257,7 +260,7 @@ export class Queries {
           ...optionsOf(DEST_DEFAULTS, d),
           active,
           inactive,
-          persist: 0,
+          persist: clients.of(s, d.slot),
           overload: d.maxConn > 0 && limits.isFull(d.slot, d.maxConn),
           counters: rates.counters(d.slot, lcore),
           rates: rates.rates(d),

@@ -25,7 +25,7 @@ export type Request = { [M in CommandName]: { kind: 'request'; method: M; params
 export type Action =
   | Request
   | { kind: 'list'; of: Input<'svc.list'>; format: Format; exact: boolean; sort: boolean; json: boolean }
-  | { kind: 'connections'; of: Input<'conn.list'>; json: boolean }
+  | { kind: 'connections'; of: Input<'conn.list'>; clients: boolean; json: boolean }
   | { kind: 'timeouts'; json: boolean }
   | { kind: 'laddrs'; of: Input<'laddr.list'>; json: boolean }
   | { kind: 'save' }
@@ -71,7 +71,14 @@ export function actionOf({ command, options, words }: Line): Action {
     case 'get-laddr':
       return { kind: 'laddrs', of: scope(options), json };
     case 'list':
-      if (options.has('connection')) return { kind: 'connections', of: connections(options), json };
+      if (options.has('connection')) {
+        return {
+          kind: 'connections',
+          of: connections(options),
+          clients: options.has('persistent-conn'),
+          json,
+        };
+      }
       if (options.has('timeout')) return { kind: 'timeouts', json };
       return {
         kind: 'list',

@@ -84,7 +84,7 @@ function checkList(options: Given): void {
   }
   const conflict =
     formats > 1 ||
-    (conns && (has('timeout') || formats > 0)) ||
+    (conns && (has('timeout') || formats > Number(has('persistent-conn')))) ||
     (has('timeout') && (formats > 0 || has('cpu') || SERVICE_KEYS.some((k) => has(k.name)))) ||
     // rates are those of all lcores
     (has('cpu') && has('rate'));

@@ -3,6 +3,7 @@
  * shows it in listings; help, reference page and the check of what goes with what follow from the same entry. Listings
  * and saved lines have the order of the tables.
  */
+import { isIP } from 'node:net';
 import type { Input } from '../../control/client.js';
 import type { DestEntry, SvcEntry } from '../../control/results.js';
 import { SCHEDULERS } from '../../ipvs/sched/index.js';
@@ -33,6 +34,8 @@ type DestParams = Omit<Input<'dest.edit'>, 'svc' | 'dest'>;
 
 export type ServiceField = Field<SvcParams, SvcEntry>;
 export type ServerField = Field<DestParams, DestEntry>;
+
+const NO_MASK = '255.255.255.255';
 
 const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
 
@@ -67,6 +70,8 @@ function numeric<P, E>(
     none: number;
     /** Saved also when it is `none`. */
     always?: true;
+    /** Value when none is given. */
+    assumed?: string;
     bad?: (text: string) => string;
   },
 ): Field<P, E> {
@@ -153,8 +158,29 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     save: (s) => (s.hashTarget === undefined ? '' : `--hash-target ${s.hashTarget}`),
     show: (s) => s.hashTarget ?? '',
   },
-  later({ name: 'persistent', chars: 'p', value: 'SEC', assumed: '360', doc: 'persistence timeout' }),
-  later({ name: 'netmask', chars: 'M', value: 'MASK', doc: 'granularity of persistence' }),
+  numeric({
+    name: 'persistent',
+    chars: 'p',
+    key: 'persistent',
+    value: 'SEC',
+    assumed: '360',
+    doc: 'a client keeps its real server so long, 0 = not persistent',
+    max: 31 * 86400,
+    none: 0,
+    shown: 'persistent',
+  }),
+  {
+    name: 'netmask',
+    chars: 'M',
+    value: 'MASK',
+    doc: 'clients of a network count as one for persistence',
+    parse(text) {
+      if (isIP(text) !== 4) throw fail(`invalid netmask specified: ${text}`);
+      return { netmask: text };
+    },
+    save: (s) => (s.netmask === NO_MASK ? '' : `-M ${s.netmask}`),
+    show: (s) => (s.netmask === NO_MASK || s.persistent === 0 ? '' : `mask ${s.netmask}`),
+  },
   later({ name: 'ops', chars: 'o', doc: 'one-packet scheduling' }),
   later({ name: 'synproxy', chars: 'j', value: 'enable|disable', doc: 'SYN proxy' }),
   numeric({

@@ -6,6 +6,7 @@ import type {
   QueryResults,
   SvcEntry,
   SvcKey,
+  TemplateEntry,
 } from '../../control/results.js';
 import type { Format } from './action.js';
 import { serviceTitle } from './endpoint.js';
@@ -131,6 +132,26 @@ export function formatConnection(c: ConnEntry): string {
     `${left(`${c.client}:${c.clientPort}`, 18)} ${left(`${c.vaddr}:${c.vport}`, 18)} ` +
     `${left(`${c.laddr}:${c.lport}`, 18)} ${c.daddr}:${c.dport}\n`
   );
+}
+
+/** A client of a persistent service, in the columns of connections; any port, any lcore, no local end. */
+export function formatTemplate(t: TemplateEntry): string {
+  const { proto, addr, port } = t.svc;
+  return formatConnection({
+    lcore: 0,
+    proto,
+    timeout: t.timeout,
+    remaining: t.remaining,
+    state: 'TEMPLATE',
+    client: t.client,
+    clientPort: 0,
+    vaddr: addr,
+    vport: port,
+    laddr: '0.0.0.0',
+    lport: 0,
+    daddr: t.daddr,
+    dport: t.dport,
+  });
 }
 
 export function formatLaddrs(entries: readonly LaddrEntry[]): string {

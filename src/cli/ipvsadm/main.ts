@@ -1,14 +1,21 @@
 /** `ipvsadm`: virtual services, real servers, local addresses, connections. */
-import type { ControlClient, Input } from '../../control/client.js';
-import type { ConnPage } from '../../control/results.js';
+import type { ControlClient } from '../../control/client.js';
 import type { CommandName } from '../../control/schema.js';
 import { DpvsError, ERRORS } from '../../core/errors.js';
 import { OptionError, UsageError } from '../errors.js';
+import type { Io } from '../io.js';
 import { Program, runProgram, type Host } from '../program.js';
 import { actionOf, type Action, type Request } from './action.js';
 import { checkLine } from './check.js';
 import { EXIT_TRY_HELP, EXIT_USAGE } from './exit.js';
-import { formatConnection, formatLaddrs, formatServices, formatTimeouts, sortServices } from './format.js';
+import {
+  formatConnection,
+  formatLaddrs,
+  formatServices,
+  formatTemplate,
+  formatTimeouts,
+  sortServices,
+} from './format.js';
 import { help } from './help.js';
 import { specsFor } from './options.js';
 import { restoreLines, saveLines } from './save.js';
@@ -77,7 +84,7 @@ class Ipvsadm extends Program {
         return print(services, json, () => formatServices(info.version, services, format, exact));
       }
       case 'connections':
-        return this.connections(client, action.of, action.json);
+        return this.connections(client, action);
       case 'timeouts':
         return print(await client.call('timeout.get', {}), action.json, formatTimeouts);
       case 'laddrs':
@@ -97,27 +104,40 @@ class Ipvsadm extends Program {
     }
   }
 
-  /** Prints page by page, since the table may be huge: two pages are held at most, one printed and one on the way. */
-  private async connections(client: ControlClient, of: Input<'conn.list'>, json: boolean): Promise<void> {
-    let first = true;
-    if (json) this.io.out('[');
-    let next: Promise<ConnPage> | undefined = client.call('conn.list', of);
+  /** Connections, and then the clients of persistent services where they are wanted. */
+  private async connections(
+    client: ControlClient,
+    { of, clients, json }: Extract<Action, { kind: 'connections' }>,
+  ): Promise<void> {
+    const lines = new Lines(this.io, json);
+    await this.pages(
+      async (from) => client.call('conn.list', { ...of, ...from }),
+      ({ conns }) => lines.print(conns, formatConnection),
+    );
+    if (clients) {
+      const svc = of.svc === undefined ? {} : { svc: of.svc };
+      await this.pages(
+        async (from) => client.call('template.list', { ...svc, ...from }),
+        ({ templates }) => lines.print(templates, formatTemplate),
+      );
+    }
+    lines.end();
+  }
+
+  /** Prints page by page, since a list may be huge: two pages are held at most, one printed and one on the way. */
+  private async pages<P extends { cursor?: string }>(
+    ask: (from: { cursor?: string }) => Promise<P>,
+    print: (page: P) => void,
+  ): Promise<void> {
+    let next: Promise<P> | undefined = ask({});
     while (next !== undefined) {
-      const { conns, cursor }: ConnPage = await next;
-      next = cursor === undefined ? undefined : client.call('conn.list', { ...of, cursor });
+      const page: P = await next;
+      next = page.cursor === undefined ? undefined : ask({ cursor: page.cursor });
       // An error of the next page is thrown when it is awaited.
       next?.catch(() => undefined);
-      if (json) {
-        for (const conn of conns) {
-          this.io.out(`${first ? '' : ','}\n  ${JSON.stringify(conn)}`);
-          first = false;
-        }
-      } else {
-        this.io.out(conns.map(formatConnection).join(''));
-      }
+      print(page);
       await this.io.drain();
     }
-    if (json) this.io.out(first ? ']\n' : '\n]\n');
   }
 
   /** Checks every line before the first is applied; stops at the first that the daemon refuses. */
@@ -145,6 +165,33 @@ class Ipvsadm extends Program {
       }
     }
     return 0;
+  }
+}
+
+/** A list that is printed in parts: lines of text, or one JSON array. */
+class Lines {
+  private first = true;
+
+  constructor(
+    private readonly io: Io,
+    private readonly json: boolean,
+  ) {
+    if (json) io.out('[');
+  }
+
+  print<T>(entries: readonly T[], text: (entry: T) => string): void {
+    if (!this.json) {
+      this.io.out(entries.map(text).join(''));
+      return;
+    }
+    for (const entry of entries) {
+      this.io.out(`${this.first ? '' : ','}\n  ${JSON.stringify(entry)}`);
+      this.first = false;
+    }
+  }
+
+  end(): void {
+    if (this.json) this.io.out(this.first ? ']\n' : '\n]\n');
   }
 }
 

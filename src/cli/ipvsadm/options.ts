@@ -128,7 +128,7 @@ export const OPTIONS: readonly IpvsOption[] = [
   { name: 'stats', doc: 'list counters' },
   { name: 'rate', doc: 'list rates per second' },
   { name: 'thresholds', doc: 'list connection limits' },
-  { name: 'persistent-conn', doc: 'list persistent connections' },
+  { name: 'persistent-conn', doc: 'list clients of persistent services; with -c each of them' },
   { name: 'sort', doc: 'sort the list (the default)' },
   { name: 'nosort', doc: 'do not sort the list' },
   { name: 'exact', chars: 'X', doc: 'print numbers in full' },

@@ -15,6 +15,7 @@ const TIMEOUT = C.timeoutMs >>> 2;
 const LAST_SEEN = C.lastSeenMs >>> 2;
 const CREATED = C.createdMs >>> 2;
 const DEST = C.dest >>> 2;
+const CONTROL = C.control >>> 2;
 const LADDR = C.laddrSlot >>> 2;
 const END_SEQ = C.endSeq >>> 2;
 const END_ACK = C.endAck >>> 2;
@@ -126,6 +127,14 @@ export class Records {
   }
   setDest(c: number, slot: number): void {
     this.u32[c * WORDS + DEST] = slot;
+  }
+
+  /** Entry of `Templates` that gave it its real server, -1 = none. */
+  template(c: number): number {
+    return this.u32[c * WORDS + CONTROL]! - 1;
+  }
+  setTemplate(c: number, e: number): void {
+    this.u32[c * WORDS + CONTROL] = e + 1;
   }
 
   /** Slot in the pool of local addresses, -1 = holds no local port. */

@@ -14,9 +14,6 @@ export const TABLE_IN_ONLY = 2;
 /** A packet that is no event: the state stays. */
 export const NO_EVENT = -1;
 
-/** State of a connection that has seen nothing yet, in every protocol. */
-export const STATE_NONE = 0;
-
 /** Seconds, as `ipvsadm --set` gives them; 0 = as configured. */
 export interface SetTimeouts {
   tcp: number;

@@ -86,7 +86,10 @@ export class World {
     });
     for (let i = 0, n = 1 + r.below(4); i < n; i++) {
       const proto = r.pick(['tcp', 'udp'] as const);
-      const svc = { proto, addr: `10.1.1.${i + 1}`, port: 1 + r.below(65535) };
+      // Port 0: all of them, only when persistent.
+      const persistent = r.chance(30) ? 1 + r.below(5) : 0;
+      const port = persistent > 0 && r.chance(40) ? 0 : 1 + r.below(65535);
+      const svc = { proto, addr: `10.1.1.${i + 1}`, port };
       addr('dpdk0', svc.addr, 32);
       commands.push({
         op: 'svc.add',
@@ -94,10 +97,14 @@ export class World {
         scheduler: r.pick(BY_ORDER_OR_HASH),
         connTimeout: r.chance(40) ? 1 + r.below(20) : 0,
         expireQuiescent: r.chance(40),
+        persistent,
+        netmask: r.pick(['255.255.255.255', '255.255.255.0']),
+        ...(r.chance(10) ? { bps: 1000 * r.below(100_000) } : {}),
+        ...(r.chance(10) ? { limitProportion: r.below(101) } : {}),
       });
       const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => ({
         addr: `192.168.0.${10 + k}`,
-        port: 1 + r.below(65535),
+        port: port === 0 && r.chance(50) ? 0 : 1 + r.below(65535),
       }));
       for (const dest of dests) {
         const weight = r.below(4);
@@ -153,7 +160,13 @@ export class World {
       case 6:
         return { op: 'dest.add', svc, dest, fwd: 'fullnat', weight: 1, maxConn: 0, minConn: 0 };
       case 7:
-        return { op: 'svc.edit', svc, connTimeout: r.below(20), expireQuiescent: r.chance(40) };
+        return {
+          op: 'svc.edit',
+          svc,
+          connTimeout: r.below(20),
+          expireQuiescent: r.chance(40),
+          bps: r.chance(10) ? 1e6 : 0,
+        };
       case 8:
         return { op: 'neigh.del', dev: 'dpdk1', addr: r.pick(this.statics) };
       case 9:
@@ -276,7 +289,14 @@ export class World {
     const outside = r.chance(70) ? ip('172.16.0.0') + r.below(200) : ip('10.1.2.0') + 1 + r.below(8);
     const proto = s.proto === 'tcp' ? 6 : 17;
     const t = r.chance(75)
-      ? { device: 0, proto, saddr: outside, sport: r.u16(), daddr: ip(s.addr), dport: s.port }
+      ? {
+          device: 0,
+          proto,
+          saddr: outside,
+          sport: r.u16(),
+          daddr: ip(s.addr),
+          dport: s.port === 0 ? r.pick([80, 443, 1024]) : s.port,
+        }
       : {
           device: 1,
           proto,

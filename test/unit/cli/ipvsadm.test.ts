@@ -38,6 +38,18 @@ describe('requests', () => {
     [`-A ${T} --expire-quiescent`, 'svc.add', { svc, expireQuiescent: true }],
     [`-E ${T} --no-expire-quiescent`, 'svc.edit', { svc, expireQuiescent: false }],
     [`-A ${T} --bps 10M --limit-proportion 50`, 'svc.add', { svc, bps: 10_000_000, limitProportion: 50 }],
+    [
+      `-A ${T} -s rr -p 600 -M 255.255.255.0`,
+      'svc.add',
+      { svc, scheduler: 'rr', persistent: 600, netmask: '255.255.255.0' },
+    ],
+    [`-A ${T} -p`, 'svc.add', { svc, persistent: 360 }],
+    ['-A -t 10.0.0.100 -p', 'svc.add', { svc: { ...svc, port: 0 }, persistent: 360 }],
+    [
+      '-a -t 10.0.0.100:0 -r 192.168.100.2 -b',
+      'dest.add',
+      { svc: { ...svc, port: 0 }, dest: { ...dest, port: 0 }, fwd: 'fullnat' },
+    ],
     [`-E ${T} --bps 2500`, 'svc.edit', { svc, bps: 2500 }],
     [`-D ${T}`, 'svc.del', { svc }],
     ['-C', 'svc.flush', {}],
@@ -141,9 +153,10 @@ describe('wrong lines: nothing is sent', () => {
     ['-A -t [2001::1]:80', 2, 'IPv6 ([2001::1]:80) is not supported yet'],
     [`-P ${T} -z 2001::1 -F d`, 2, 'IPv6 (2001::1) is not supported yet'],
     ['-l -6', 2, 'IPv6 is not supported yet'],
-    [`-A ${T} -p`, 2, "'--persistent' is not supported yet"],
-    [`-A ${T} -p 300`, 2, "'--persistent' is not supported yet"],
-    [`-A ${T} --persistent=300`, 2, "'--persistent' is not supported yet"],
+    [`-A ${T} -p 2678401`, 2, 'illegal persistent specified: 2678401'],
+    [`-A ${T} -p -M 24`, 2, 'invalid netmask specified: 24'],
+    [`-A ${T} --bps 10T`, 2, 'illegal bps specified: 10T'],
+    [`-A ${T} --limit-proportion 101`, 2, 'illegal limit-proportion specified: 101'],
     [`-A ${T} -j enable`, 2, "'--synproxy' is not supported yet"],
     [
       '-A -f 1',
@@ -413,6 +426,29 @@ describe('listings', () => {
   ])('%s asks every page for the same', async (line, params) => {
     const { calls } = await ipvsadm(line, pages);
     expect(calls.map((c) => c.params)).toEqual([params, { ...params, cursor: '1:3' }]);
+  });
+
+  it('-lnc --persistent-conn: connections, then clients of persistent services', async () => {
+    const template = {
+      svc,
+      client: '10.0.0.0',
+      daddr: '192.168.88.15',
+      dport: 80,
+      timeout: 360,
+      remaining: 7,
+    };
+    const both = { ...pages, 'template.list': { templates: [template] } };
+    const { out, calls } = await ipvsadm('-lnc --persistent-conn', both);
+    expect(out.split('\n')[3]).toBe(
+      '[0]tcp 7s     TEMPLATE    10.0.0.0:0         10.0.0.100:80      0.0.0.0:0          192.168.88.15:80',
+    );
+    expect(calls.at(-1)).toEqual({ method: 'template.list', params: {} });
+    expect(JSON.parse((await ipvsadm('-lnc --persistent-conn --json', both)).out)).toEqual([
+      conn,
+      conn,
+      conn,
+      template,
+    ]);
   });
 
   it('asks for one lcore', async () => {

@@ -37,6 +37,7 @@ class Master {
       },
     ],
     limits: { isFull: () => false },
+    clients: { of: () => 0 },
     rates: {
       gauge: () => 0,
       counters: () => ({}),
@@ -83,6 +84,8 @@ const seconds = fc.integer({ min: 0, max: 31535999 });
 /** Any value of any option: whoever adds an option adds its line here. */
 const SVC: { [K in keyof SvcOptions]: fc.Arbitrary<SvcOptions[K]> } = {
   connTimeout: seconds,
+  persistent: fc.integer({ min: 0, max: 31 * 86400 }),
+  netmask: fc.constantFrom('255.255.255.255', '255.255.0.0', '0.0.0.0'),
   expireQuiescent: fc.boolean(),
   bps: fc.integer({ min: 0, max: 1e12 }),
   limitProportion: fc.integer({ min: 0, max: 100 }),
@@ -95,7 +98,7 @@ const DEST: { [K in keyof DestOptions]: fc.Arbitrary<DestOptions[K]> } = {
   inhibited: fc.boolean(),
 };
 
-const port = fc.constantFrom(80, 65535);
+const port = fc.constantFrom(80, 65535, 0);
 const range = (from: string, to = from, fromPort = 0, toPort = 65535) => ({ from, to, fromPort, toPort });
 const addr = fc.constantFrom('9.0.0.1', '10.0.0.2');
 const svc = fc.oneof(

@@ -160,7 +160,7 @@ export class Rig {
     this.services = new Services(lcore, DEST_SLOTS);
     this.saPool = new SaPool({ lcore: lcore - 1, lcores, poolHashSize: o.poolHashSize ?? 16, ...o.ports });
     this.destStats = o.destStats ?? new Float64Array((DEST_SLOTS * DEST_STATS.size) >>> 3);
-    this.shared = o.shared ?? sharedMemory(undefined, DEST_SLOTS);
+    this.shared = o.shared ?? sharedMemory(lcores);
     this.native.poll(lcore, 0);
     this.ipvs = new Ipvs({
       packets: this.packets,
