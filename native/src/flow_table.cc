@@ -20,7 +20,9 @@ bool FlowTable::open(Conn4* conns, uint32_t capacity) {
   close();
   const uint64_t wanted = (static_cast<uint64_t>(capacity) * SLOTS_PER_CONN_X100 / 100 + SLOTS - 1) / SLOTS;
   const uint64_t n = wanted < MIN_BUCKETS ? MIN_BUCKETS : wanted;
-  const size_t bytes = n * sizeof(Bucket);
+  // Whole huge pages: with a tail of 4 kB ones, look-ups would miss the TLB.
+  const size_t page = n * sizeof(Bucket) < HUGE_PAGE / 2 ? sizeof(Bucket) : HUGE_PAGE;
+  const size_t bytes = (n * sizeof(Bucket) + page - 1) / page * page;
   void* p = map_zeroed(bytes);
   if (p == nullptr) return false;
   // The hash must not be predictable from outside: a crafted set of tuples would fill one bucket.

@@ -86,6 +86,10 @@ class FlowTable {
   }
   bool is(uint32_t ref, const FlowKey& k) const { return key_of(dir(ref)) == k; }
   Conn4& conn(uint32_t ref) const { return conns_[ref >> 1]; }
+  Dir4& dir(uint32_t ref) const {
+    static_assert(offsetof(Conn4, in) == DIR_IN * sizeof(Dir4) && offsetof(Conn4, out) == DIR_OUT * sizeof(Dir4));
+    return (&conns_[ref >> 1].in)[ref & 1];
+  }
   /** @returns connection * 2 + direction, or NONE */
   uint32_t find(const FlowKey& k, uint64_t hash) const {
     const Bucket& b = buckets_[home(hash)];
@@ -125,11 +129,6 @@ class FlowTable {
     return second != first ? second : (first + 1 == n_buckets_ ? 0 : first + 1);
   }
   static uint16_t tag(uint64_t hash) { return static_cast<uint16_t>((hash ^ hash >> 32) & 0xffff); }
-
-  const Dir4& dir(uint32_t ref) const {
-    const Conn4& c = conns_[ref >> 1];
-    return (ref & 1) == DIR_IN ? c.in : c.out;
-  }
 
   /** Slots whose tag is equal, as bits. */
   static uint32_t matches(const Bucket& b, uint16_t tag) {

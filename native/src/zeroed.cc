@@ -21,8 +21,6 @@ void* map_zeroed(size_t bytes) {
 
 void unmap_zeroed(void* p, size_t) { free(p); }
 #else
-constexpr size_t HUGE_PAGE = 2 << 20;
-
 void* map_zeroed(size_t bytes) {
   // Huge pages need an aligned start: take more, give the rest back.
   const size_t slack = bytes >= HUGE_PAGE ? HUGE_PAGE : 0;

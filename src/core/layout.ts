@@ -233,7 +233,11 @@ export const FLOW_ACTION = {
   MAC_ONLY: 16,
 } as const;
 
-/** One direction: how to recognise a packet and what to do with it. One cache line. */
+/**
+ * One direction: how to recognise a packet and what to do with it. One cache line with all that a packet of an
+ * established flow needs: the shared line is touched only when the state changes (and by answers over TCP, whose
+ * sequence numbers it keeps).
+ */
 export const DIR4 = struct(
   'Dir4',
   'One direction of an IPv4 connection: match, rewrite, adjacency, counters.',
@@ -244,8 +248,8 @@ export const DIR4 = struct(
     sport: 'be16',
     dport: 'be16',
     proto: 'u8',
-    /** Address family (4); a wider record has 6. */
-    af: 'u8',
+    /** State of the protocol's table; the same in both directions. */
+    state: 'u8',
     /** FLOW_ACTION bits. */
     actions: 'u16',
     // rewrite: the tuple as the packet leaves
@@ -256,17 +260,27 @@ export const DIR4 = struct(
     /** One's complement sums (RFC 1624 `~m + m'`, folded, host order) for the IP and the L4 checksum. */
     ipDelta: 'u16',
     l4Delta: 'u16',
-    /** Added to the sequence / acknowledgement number, modulo 2^32. */
-    seqDelta: 'u32',
-    ackDelta: 'u32',
     /** Adjacency index, or 0 when none is known yet. */
-    adj: 'u32',
+    adj: 'u16',
+    /** Largest datagram, as it is received, that may go towards `adj`: the lesser of the route's and the device's. */
+    mtu: 'u16',
     /** Generation of routes and addresses that `adj` was found under. */
     adjGen: 'u32',
+    /** Milliseconds of the monotonic clock (LcoreBlock.nowMs modulo 2^32) of the last packet of this direction. */
+    lastSeenMs: 'u32',
+    /** Slot number of the destination; the same in both directions. */
+    dest: 'u16',
+    /** Forwarding mode; the same in both directions. 0 NAT 2 TUNNEL 3 DR 5 FULLNAT 6 SNAT (numbers of the original). */
+    fwd: 'u8',
+    /** Address family (4); a wider record has 6. */
+    af: 'u8',
     bytes: 'f64',
     packets: 'u32',
-    /** Largest datagram towards `adj`: the lesser of the route's and the device's. */
-    mtu: 'u32',
+    /**
+     * Added to the sequence numbers of this direction, and taken from the acknowledgement numbers and SACK blocks of the
+     * other, modulo 2^32 (FLOW_ACTION.SEQ of the direction concerned).
+     */
+    seqDelta: 'u32',
   },
   64,
 );
@@ -286,23 +300,12 @@ export const CONN4 = struct(
     out: DIR4,
     /** CONN_F bits. */
     flags: 'u16',
-    /** State of the protocol's table. */
-    state: 'u8',
-    /** Forwarding mode: 0 NAT 2 TUNNEL 3 DR 5 FULLNAT 6 SNAT (numbers of the original). */
-    fwd: 'u8',
+    lport: 'u16',
     /** Timeout of the state in milliseconds. */
     timeoutMs: 'u32',
-    /** Milliseconds of the monotonic clock (LcoreBlock.nowMs modulo 2^32) of the last packet. */
-    lastSeenMs: 'u32',
     createdMs: 'u32',
-    /** Slot numbers of service and destination. */
-    svc: 'u32',
-    dest: 'u32',
     /** Local address pool entry that the connection holds: slot of the laddr pool + 1, 0 = none. */
     laddrSlot: 'u32',
-    lport: 'u16',
-    /** TCP: largest window shift and other small notes; reserved for the native loop. */
-    tcpFlags: 'u16',
     /** Initial sequence numbers, for sequence translation. */
     isnIn: 'u32',
     isnOut: 'u32',
@@ -311,7 +314,7 @@ export const CONN4 = struct(
     endAck: 'u32',
     /** Controlling template + 1 (persistence), 0 = none. */
     control: 'u32',
-    spare: ['u32', 3],
+    spare: ['u32', 7],
   },
   64,
 );

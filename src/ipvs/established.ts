@@ -15,7 +15,6 @@ import {
   ADJ,
   ADJ_F_READY,
   CONN4,
-  CONN_F_HASHED,
   DEST_F_EXCEPTION,
   DIR4,
   DIR_OUT,
@@ -52,23 +51,22 @@ const D = DIR4.at;
 const SADDR = D.saddr >>> 2;
 const DADDR = D.daddr >>> 2;
 const PORTS = D.sport >>> 2;
-/** Protocol, address family and actions side by side. */
+/** Protocol, state (8 bits each) and actions (16) side by side. */
 const KEY = D.proto >>> 2;
 const NEW_SADDR = D.newSaddr >>> 2;
 const NEW_DADDR = D.newDaddr >>> 2;
 const NEW_PORTS = D.newSport >>> 2;
 /** IP delta in the low half, L4 delta in the high one. */
 const DELTAS = D.ipDelta >>> 2;
+/** Adjacency in the low half, MTU in the high one. */
 const ADJACENCY = D.adj >>> 2;
 const ADJ_GEN = D.adjGen >>> 2;
-const MTU = D.mtu >>> 2;
+const LAST_SEEN = D.lastSeenMs >>> 2;
+/** Destination in the low half, then forwarding mode and address family (8 bits each). */
+const DEST = D.dest >>> 2;
 
 const CONN_WORDS = CONN4.size >>> 2;
 const DIR_WORDS = (CONN4.at.out - CONN4.at.in) >>> 2;
-/** Flags (16 bits), state and forwarding mode (8 each). */
-const STATE_WORD = CONN4.at.flags >>> 2;
-const LAST_SEEN = CONN4.at.lastSeenMs >>> 2;
-const DEST = CONN4.at.dest >>> 2;
 
 // Words of an adjacency.
 const ADJ_WORDS = ADJ.size >>> 2;
@@ -80,7 +78,9 @@ const ADJ_VLAN = ADJ.at.mtu >>> 2;
 const ADJ_MACS = ADJ.at.dmac >>> 2;
 const ADJ_USED = ADJ.at.usedMs >>> 2;
 
-const REWRITE = (4 << 8) | ((FLOW_ACTION.REWRITE_SRC | FLOW_ACTION.REWRITE_DST) << 16);
+/** The key without its state. */
+const KEY_MASK = 0xffff00ff | 0;
+const REWRITE = (FLOW_ACTION.REWRITE_SRC | FLOW_ACTION.REWRITE_DST) << 16;
 const KEY_TCP = ipv4.PROTO_TCP | REWRITE;
 const KEY_UDP = ipv4.PROTO_UDP | REWRITE;
 
@@ -185,9 +185,8 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
     const ttl = hop & 0xff;
     if (ttl <= (xmitTtl ? 1 : 0)) return false;
 
-    // Of the connection that was found, and that it may be forwarded by.
-    const c = (ref >>> 1) * CONN_WORDS;
-    const dir = c + (ref & 1) * DIR_WORDS;
+    // Of the connection that was found, and that it may be forwarded by: a released record has no actions.
+    const dir = (ref >>> 1) * CONN_WORDS + (ref & 1) * DIR_WORDS;
     if (
       rec32[dir + SADDR] !== saddr ||
       rec32[dir + DADDR] !== daddr ||
@@ -195,11 +194,12 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
     )
       return false;
     const key = rec32[dir + KEY]!;
-    const isTcp = key === KEY_TCP;
-    if ((!isTcp && key !== KEY_UDP) || (key & 0xff) !== ((hop >>> 8) & 0xff)) return false;
-    const state = rec32[c + STATE_WORD]!;
-    const at = (tables[(ref & 1) * MODES + ((state >>> 24) & (MODES - 1))]! << 12) | ((state >>> 16) & 15);
-    if ((state & CONN_F_HASHED) === 0) return false;
+    const kind = key & KEY_MASK;
+    const isTcp = kind === KEY_TCP;
+    if ((!isTcp && kind !== KEY_UDP) || (key & 0xff) !== ((hop >>> 8) & 0xff)) return false;
+    const mode = rec32[dir + DEST]!;
+    const table = tables[(ref & 1) * MODES + ((mode >>> 16) & (MODES - 1))]!;
+    const at = (table << 12) | ((key >>> 8) & (STATES - 1));
     const room = total - ipv4.HEADER_LEN;
     if (isTcp) {
       const word = frames.getInt32(l2 + (L4 + 12), true);
@@ -210,17 +210,18 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
       const length = swap16(frames.getUint16(l2 + (L4 + 4), true));
       if (length < udp.HEADER_LEN || length > room || quietUdp[at] !== 1) return false;
     }
-    const adj = (rec32[dir + ADJACENCY]! >>> 0) * ADJ_WORDS;
-    if (rec32[dir + ADJ_GEN]! >>> 0 !== generation[0] || total > rec32[dir + MTU]!) return false;
+    const towards = rec32[dir + ADJACENCY]!;
+    const adj = (towards & 0xffff) * ADJ_WORDS;
+    if (rec32[dir + ADJ_GEN]! >>> 0 !== generation[0] || total > towards >>> 16) return false;
     const flags = adj32[adj + ADJ_FLAGS]!;
     if ((flags & ADJ_F_READY) === 0 || adj32[adj + ADJ_VLAN]! >>> 16 !== 0) return false;
 
-    const dest = rec32[c + DEST]!;
+    const dest = mode & 0xffff;
     if ((stats.flags(dest) & DEST_F_EXCEPTION) !== 0) return false;
 
     // From here on it is ours.
     const now = packets.nowMs;
-    rec32[c + LAST_SEEN] = now;
+    rec32[dir + LAST_SEEN] = now;
     adj32[adj + ADJ_USED] = now;
     if (isTcp && (ref & 1) === DIR_OUT) tcpProto.observe!(records, ref >>> 1, bytes, l2 + L4, room);
     records.count(ref >>> 1, ref & 1, total);

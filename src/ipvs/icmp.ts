@@ -101,7 +101,7 @@ function translate(v: Ipvs, p: number, c: number, d: number, proto: Proto, q3: n
   ipv4.setDst(b, l3, r.bytes.u32(dir + D.newDaddr));
   if (v.x.xmitTtl) ipv4.setTtl(b, l3, ipv4.ttl(b, l3) - 1);
   ipv4.fillChecksum(b, l3);
-  deliver(v.x, p, r.u32[(dir + D.mtu) >>> 2]!, adj);
+  deliver(v.x, p, r.mtu(dir), adj);
 }
 
 /**

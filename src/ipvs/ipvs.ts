@@ -345,7 +345,7 @@ export class Ipvs implements FragmentHost {
     if (!r.isTuple(c, d, packets.bytes, l3, ports)) return false;
     const slot = r.dest(c);
     if ((this.stats.flags(slot) & DEST_F_SLOW) !== 0 && this.isOverRate(p, slot, d, l3)) return true;
-    r.setLastSeenMs(c, packets.nowMs);
+    r.setLastSeenMs(c, d, packets.nowMs);
     this.count(c, d, ipv4.totalLen(packets.bytes, l3));
     this.renumber(c, d, l3, id);
     this.modeOf(c).send(this.x, p, c, d);
@@ -607,7 +607,7 @@ export class Ipvs implements FragmentHost {
     const r = table.records;
     const xmit = this.modeOf(c);
     this.taken = c * 2 + d;
-    r.setLastSeenMs(c, packets.nowMs);
+    r.setLastSeenMs(c, d, packets.nowMs);
     const event = proto.event(b, l4);
     if (event !== NO_EVENT) {
       const state = r.state(c);
@@ -678,8 +678,8 @@ export class Ipvs implements FragmentHost {
     r.setTimeoutMs(c, this.timeoutOf(c, proto.number, r.state(c)));
     if (r.template(c) !== NO_TEMPLATE) this.templates.adopt(r.template(c));
     // Adjacencies have been numbered anew.
-    r.u32[(r.dir(c, DIR_IN) + D.adj) >>> 2] = 0;
-    r.u32[(r.dir(c, DIR_OUT) + D.adj) >>> 2] = 0;
+    r.u16[(r.dir(c, DIR_IN) + D.adj) >>> 1] = 0;
+    r.u16[(r.dir(c, DIR_OUT) + D.adj) >>> 1] = 0;
     this.laddrs.adopt(c);
     this.stats.adopt(dest, (r.flags(c) & CONN_F_INACTIVE) === 0);
     return true;

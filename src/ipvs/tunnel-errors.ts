@@ -86,8 +86,8 @@ function isTold(type: number, code: number): boolean {
 /** Gives a connection the MTU that has been learnt. @returns it, as the client sees it */
 function shrink(v: Ipvs, c: number, server: number): number {
   const { records: r, tunnelMtus } = v.x;
-  const at = (r.dir(c, DIR_IN) + D.mtu) >>> 2;
-  const mtu = tunnelMtus.limit(server, r.u32[at]! + TUNNEL_OVERHEAD, v.packets.nowMs) - TUNNEL_OVERHEAD;
-  r.u32[at] = mtu;
+  const dir = r.dir(c, DIR_IN);
+  const mtu = tunnelMtus.limit(server, r.mtu(dir) + TUNNEL_OVERHEAD, v.packets.nowMs) - TUNNEL_OVERHEAD;
+  r.setMtu(dir, mtu);
   return mtu;
 }

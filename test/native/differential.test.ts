@@ -119,6 +119,7 @@ function run(seed: number, packets: number): void {
   const a = new Side({ ...o, id: 1, ports: ports.slice(0, 2), path });
   const b = new Side({ ...o, id: 2, ports: ports.slice(2, 4), path: 'stack' });
   const sides = [a, b];
+  const translates = r.chance(30);
   const injector = new Injector(3, ports);
   for (const c of world.commands) both(sides, c);
   const replies: { device: number; frame: Buffer }[] = [];
@@ -127,6 +128,7 @@ function run(seed: number, packets: number): void {
     const where = `seed ${seed}, step ${steps}`;
     now += r.chance(90) ? r.below(20) : r.chance(80) ? r.below(500) : r.below(8000);
     if (r.chance(2)) both(sides, world.change());
+    if (translates && r.chance(10)) for (const s of sides) s.translate();
     for (const c of world.mend()) both(sides, c);
     for (const { device, frame } of replies.splice(0)) {
       for (const s of sides) injector.send(s, device, frame, frame.length, false);

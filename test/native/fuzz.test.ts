@@ -86,14 +86,11 @@ function scribble(r: Rng, view: DataView, at: number, fields: readonly number[])
 const offsets = (size: number): number[] => Array.from({ length: size - 3 }, (_, i) => i);
 /** What the native loop uses as an index, a count or a choice, so that random writes reach it often. */
 const CHOICES = [
-  CONN4.at.state,
-  CONN4.at.fwd,
-  CONN4.at.dest,
   CONN4.at.flags,
   ...[CONN4.at.in, CONN4.at.out].flatMap((d) =>
-    (['adj', 'actions', 'mtu', 'adjGen', 'af', 'newSaddr', 'seqDelta', 'proto'] as const).map(
-      (f) => d + DIR4.at[f],
-    ),
+    (
+      ['adj', 'actions', 'mtu', 'adjGen', 'state', 'fwd', 'dest', 'newSaddr', 'seqDelta', 'proto'] as const
+    ).map((f) => d + DIR4.at[f]),
   ),
 ];
 
@@ -170,6 +167,19 @@ class Garbage {
     for (let i = r.below(8); i > 0; i--) block.setUint32(at.alloc + 4 * r.below(ALLOC_CAP), garbage(r), true);
     for (let i = r.below(8); i > 0; i--)
       block.setUint32(at.events + 4 * r.below(EVENT_CAP), garbage(r), true);
+  }
+
+  /** Takes what small budgets have left in the queues, and frees it. */
+  drain(): void {
+    const { at } = LCORE_BLOCK;
+    for (let n = 1; n > 0;) {
+      n = native.poll(this.side.id, EXC_CAP);
+      for (let i = 0; i < n; i++)
+        this.block.setUint32(at.free + 4 * i, this.block.getUint32(at.exc + 4 * i, true), true);
+      this.block.setUint32(at.txCount, 0, true);
+      this.block.setUint32(at.freeCount, n, true);
+      native.flush(this.side.id);
+    }
   }
 
   /** Calls of the index with anything. */
@@ -254,6 +264,8 @@ function round(seed: number): void {
     }
     seen.exceptions += n;
   }
+  bad.drain();
+  injector.take();
   seen.hits += side.stat('flowHits') - before;
   side.close();
   injector.close();

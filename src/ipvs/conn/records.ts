@@ -11,10 +11,10 @@ const C = CONN4.at;
 /** Byte offsets inside a direction. */
 export const D = DIR4.at;
 
+const IN = C.in;
+const OUT = C.out;
 const TIMEOUT = C.timeoutMs >>> 2;
-const LAST_SEEN = C.lastSeenMs >>> 2;
 const CREATED = C.createdMs >>> 2;
-const DEST = C.dest >>> 2;
 const CONTROL = C.control >>> 2;
 const LADDR = C.laddrSlot >>> 2;
 const END_SEQ = C.endSeq >>> 2;
@@ -57,7 +57,7 @@ export class Records {
 
   /** Byte offset of a direction of a connection. */
   dir(c: number, d: number): number {
-    return c * SIZE + (d === DIR_OUT ? C.out : C.in);
+    return c * SIZE + (d === DIR_OUT ? OUT : IN);
   }
 
   /** Zeroes a record and marks it as used. */
@@ -76,23 +76,32 @@ export class Records {
     return (this.flags(c) & CONN_F_USED) !== 0;
   }
 
+  // Both directions have state, forwarding mode, destination and time: a packet touches its direction's cache line only.
   state(c: number): number {
-    return this.u8[c * SIZE + C.state]!;
+    return this.u8[c * SIZE + IN + D.state]!;
   }
   setState(c: number, v: number): void {
-    this.u8[c * SIZE + C.state] = v;
+    this.u8[c * SIZE + IN + D.state] = v;
+    this.u8[c * SIZE + OUT + D.state] = v;
   }
 
   fwd(c: number): number {
-    return this.u8[c * SIZE + C.fwd]!;
+    return this.u8[c * SIZE + IN + D.fwd]!;
   }
   setFwd(c: number, v: number): void {
-    this.u8[c * SIZE + C.fwd] = v;
+    this.u8[c * SIZE + IN + D.fwd] = v;
+    this.u8[c * SIZE + OUT + D.fwd] = v;
+  }
+
+  /** From now on packets of neither direction take a short way. */
+  clearActions(c: number): void {
+    this.u16[(c * SIZE + IN + D.actions) >>> 1] = 0;
+    this.u16[(c * SIZE + OUT + D.actions) >>> 1] = 0;
   }
 
   /** IP protocol number. */
   proto(c: number): number {
-    return this.u8[c * SIZE + C.in + D.proto]!;
+    return this.u8[c * SIZE + IN + D.proto]!;
   }
 
   /** Address of the real server (SNAT: of the host inside). */
@@ -107,12 +116,15 @@ export class Records {
     this.u32[c * WORDS + TIMEOUT] = v;
   }
 
-  /** Milliseconds of the lcore's clock modulo 2^32. */
+  /** Milliseconds of the lcore's clock modulo 2^32 when a packet of either direction came last. */
   lastSeenMs(c: number): number {
-    return this.u32[c * WORDS + LAST_SEEN]!;
+    const seenIn = this.u32[(c * SIZE + IN + D.lastSeenMs) >>> 2]!;
+    const seenOut = this.u32[(c * SIZE + OUT + D.lastSeenMs) >>> 2]!;
+    return ((seenIn - seenOut) | 0) > 0 ? seenIn : seenOut;
   }
-  setLastSeenMs(c: number, nowMs: number): void {
-    this.u32[c * WORDS + LAST_SEEN] = nowMs;
+  /** Notes a packet of direction `d`. */
+  setLastSeenMs(c: number, d: number, nowMs: number): void {
+    this.u32[(this.dir(c, d) + D.lastSeenMs) >>> 2] = nowMs;
   }
   createdMs(c: number): number {
     return this.u32[c * WORDS + CREATED]!;
@@ -123,10 +135,11 @@ export class Records {
 
   /** Slot of the real server. */
   dest(c: number): number {
-    return this.u32[c * WORDS + DEST]!;
+    return this.u16[(c * SIZE + IN + D.dest) >>> 1]!;
   }
   setDest(c: number, slot: number): void {
-    this.u32[c * WORDS + DEST] = slot;
+    this.u16[(c * SIZE + IN + D.dest) >>> 1] = slot;
+    this.u16[(c * SIZE + OUT + D.dest) >>> 1] = slot;
   }
 
   /** Entry of `Templates` that gave it its real server, -1 = none. */
@@ -163,6 +176,14 @@ export class Records {
   }
   setEndAck(c: number, ack: number): void {
     this.u32[c * WORDS + END_ACK] = ack;
+  }
+
+  /** Largest datagram, as received, that may go on in the direction at byte offset `dir`. */
+  mtu(dir: number): number {
+    return this.u16[(dir + D.mtu) >>> 1]!;
+  }
+  setMtu(dir: number, v: number): void {
+    this.u16[(dir + D.mtu) >>> 1] = v;
   }
 
   /** Counts a packet of `bytes` bytes in a direction. */

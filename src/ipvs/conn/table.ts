@@ -5,7 +5,7 @@
  * Expiry is lazy: a packet only stores when it was seen. When the timer of a connection fires too early for
  * that, it is set again for the rest; only a change of the timeout itself touches the wheel.
  */
-import { CONN_F_HASHED } from '../../core/layout.js';
+import { CONN_F_HASHED, DIR_IN, DIR_OUT } from '../../core/layout.js';
 import { Wheel } from '../../core/wheel.js';
 import type { FlowIndex } from './flow-index.js';
 import { Records } from './records.js';
@@ -55,7 +55,8 @@ export class ConnTable {
     r.begin(c);
     if (c > r.top) r.setTop(c);
     r.setCreatedMs(c, nowMs);
-    r.setLastSeenMs(c, nowMs);
+    r.setLastSeenMs(c, DIR_IN, nowMs);
+    r.setLastSeenMs(c, DIR_OUT, nowMs);
     return c;
   }
 
@@ -78,6 +79,8 @@ export class ConnTable {
     if ((r.flags(c) & CONN_F_HASHED) !== 0) this.index.remove(c);
     this.wheel.cancel(c);
     r.setFlags(c, 0);
+    // A packet of the same poll may still name it (`PktPriv.hint`).
+    r.clearActions(c);
     this.free[this.freeCount++] = c;
   }
 

@@ -27,6 +27,6 @@ export const dr: Xmit = {
     const adj = nextHop(x, p, dir);
     if (adj === 0) return;
     if (x.xmitTtl) ipv4.decrementTtl(packets.bytes, packets.l3(p));
-    deliver(x, p, r.u32[(dir + D.mtu) >>> 2]!, adj);
+    deliver(x, p, r.mtu(dir), adj);
   },
 };

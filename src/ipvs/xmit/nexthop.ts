@@ -27,12 +27,12 @@ export function nextHop(x: XmitContext, p: number, dir: number): number {
     packets.drop(p, DROP.IP_TTL);
     return 0;
   }
-  let adj = r.u32[(dir + D.adj) >>> 2]!;
+  let adj = r.u16[(dir + D.adj) >>> 1]!;
   if (adj === 0 || r.u32[(dir + D.adjGen) >>> 2] !== x.inet.generation >>> 0) {
     adj = resolve(x, p, dir);
     if (adj === 0) return 0;
   }
-  const mtu = r.u32[(dir + D.mtu) >>> 2]!;
+  const mtu = r.mtu(dir);
   if (ipv4.totalLen(b, l3) > mtu && ipv4.dontFragment(b, l3)) {
     // RFC 1191 section 4: the sender learns the MTU from it.
     x.inet.icmpError(p, icmp.DEST_UNREACH, icmp.FRAG_NEEDED, mtu);
@@ -79,8 +79,8 @@ function resolve(x: XmitContext, p: number, dir: number): number {
     r.bytes.setU32(dir + D.newSaddr, source);
     mtu = x.tunnelMtus.limit(to, mtu, packets.nowMs) - TUNNEL_OVERHEAD;
   }
-  r.u32[(dir + D.adj) >>> 2] = adj;
+  r.u16[(dir + D.adj) >>> 1] = adj;
   r.u32[(dir + D.adjGen) >>> 2] = inet.generation;
-  r.u32[(dir + D.mtu) >>> 2] = mtu;
+  r.setMtu(dir, mtu);
   return adj;
 }

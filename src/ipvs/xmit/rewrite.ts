@@ -4,12 +4,13 @@
  * made.
  */
 import type { Bytes } from '../../core/bytes.js';
-import { FLOW_ACTION } from '../../core/layout.js';
+import { DIR_IN, DIR_OUT, FLOW_ACTION } from '../../core/layout.js';
 import { addDelta, applyDelta, applyDeltaUdp, delta16, delta32 } from '../../wire/checksum.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import { D, type Records } from '../conn/records.js';
 import { PROTO_BY_NUMBER } from '../proto/index.js';
 import type { Proto } from '../proto/table.js';
+import { shiftNumbers } from './seq.js';
 import { deliver, nextHop } from './nexthop.js';
 import type { XmitContext } from './xmit.js';
 
@@ -81,5 +82,15 @@ export function sendRewritten(x: XmitContext, p: number, c: number, d: number): 
   const adj = nextHop(x, p, dir);
   if (adj === 0) return;
   rewrite(r, dir, PROTO_BY_NUMBER[r.proto(c)]!, packets.bytes, packets.l3(p), packets.l4(p), x.xmitTtl);
-  deliver(x, p, r.u32[(dir + D.mtu) >>> 2]!, adj);
+  if ((r.u16[(dir + D.actions) >>> 1]! & FLOW_ACTION.SEQ) !== 0)
+    translate(r, c, d, packets.bytes, packets.l4(p));
+  deliver(x, p, r.mtu(dir), adj);
+}
+
+/** Shifts the numbers of a TCP segment by those of both directions. */
+function translate(r: Records, c: number, d: number, b: Bytes, l4: number): void {
+  if (r.proto(c) !== ipv4.PROTO_TCP) return;
+  const seqBy = r.u32[(r.dir(c, d) + D.seqDelta) >>> 2]!;
+  const other = r.dir(c, d === DIR_IN ? DIR_OUT : DIR_IN);
+  shiftNumbers(b, l4, seqBy, -r.u32[(other + D.seqDelta) >>> 2]! | 0);
 }

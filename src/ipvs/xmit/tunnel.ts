@@ -34,7 +34,7 @@ export const tunnel: Xmit = {
     const b = packets.bytes;
     const inner = packets.l3(p);
     const total = ipv4.totalLen(b, inner);
-    const mtu = r.u32[(dir + D.mtu) >>> 2]!;
+    const mtu = r.mtu(dir);
     if (x.xmitTtl) ipv4.decrementTtl(b, inner);
     // Two clients may use one identification: what we cut into fragments gets a number of our own.
     const id = total > mtu ? (x.outerId = (x.outerId + 1) & 0xffff) : ipv4.id(b, inner);

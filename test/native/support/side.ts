@@ -7,9 +7,14 @@ import {
   ADJ,
   ADJ_CAP,
   CONN4,
+  CONN_F_HASHED,
   DEST_CAP,
   DEST_STATS,
+  DIR4,
+  DIR_IN,
+  DIR_OUT,
   DROP_CAP,
+  FLOW_ACTION,
   LCORE_BLOCK,
   LCORE_STATS,
   MBUF,
@@ -160,6 +165,26 @@ export class Side {
     ipvs.tick(packets.nowMs);
     if (packets.pending()) native.flush(id);
     return received;
+  }
+
+  /**
+   * Gives TCP connections a sequence translation, as a feature that makes one would: by their tuple, so that the other side
+   * does the same.
+   */
+  translate(): void {
+    const r = this.ipvs.table.records;
+    for (let c = 1; c < r.capacity; c++) {
+      if ((r.flags(c) & CONN_F_HASHED) === 0 || r.proto(c) !== 6) continue;
+      const salt = Math.imul(
+        r.u32[r.dir(c, DIR_IN) >>> 2]! ^ r.u32[(r.dir(c, DIR_IN) + 8) >>> 2]!,
+        0x9e3779b1,
+      );
+      for (const d of [DIR_IN, DIR_OUT]) {
+        const dir = r.dir(c, d);
+        r.u16[(dir + DIR4.at.actions) >>> 1]! |= FLOW_ACTION.SEQ;
+        r.u32[(dir + DIR4.at.seqDelta) >>> 2] = d === DIR_IN ? salt : ~salt;
+      }
+    }
   }
 
   stat(name: Exclude<keyof typeof LCORE_STATS.at, 'drops' | 'spare'>): number {

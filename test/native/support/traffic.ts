@@ -268,7 +268,8 @@ export class World {
         l4 + 4,
       );
       frame.writeUInt32BE(r.u16() * 65536 + r.u16(), l4 + 8);
-      const words = Math.min(15, 5 + (r.chance(30) ? r.below(4) : 0));
+      const words = r.chance(40) ? 5 + r.below(11) : 5;
+      if (r.chance(80)) this.tcpOptions(l4 + 20, Math.min(l4 + words * 4, length));
       frame[l4 + 12] = (20 + data >= words * 4 ? words : 5) << 4;
       frame[l4 + 13] = r.chance(90) ? r.pick(TCP_SHAPES) : r.below(256);
       frame.writeUInt16BE(sum, l4 + 16);
@@ -280,6 +281,23 @@ export class World {
     if (r.chance(30)) end = Math.max(length, 60);
     if (r.chance(10)) end = this.damage(device, length, l4, t.proto);
     return { device, frame, length: end };
+  }
+
+  /** Options as they come, SACK blocks at any alignment among them, now and then cut short or senseless. */
+  private tcpOptions(from: number, to: number): void {
+    const { r, frame } = this;
+    for (let at = from; at < to;) {
+      const kind = r.pick([1, 1, 5, 5, 5, 8, 2, 0]);
+      frame[at] = kind;
+      if (at + 1 >= to || kind <= 1) {
+        at++;
+        continue;
+      }
+      const len = r.chance(90) ? { 5: r.pick([10, 18, 26, 34, 12]), 8: 10, 2: 4 }[kind]! : r.below(41);
+      frame[at + 1] = len;
+      for (let i = at + 2; i < Math.min(at + len, to); i++) frame[i] = r.below(256);
+      at += Math.max(len, 2);
+    }
   }
 
   private session(): Tuple {

@@ -49,7 +49,7 @@ function tables(...lcores: number[][]): LcoreConns[] {
       r.setFlags(c, CONN_F_USED | CONN_F_HASHED);
       r.setState(c, tcp ? 1 : 2);
       r.setTimeoutMs(c, 90_000);
-      r.setLastSeenMs(c, NOW - 1500);
+      r.setLastSeenMs(c, 0, NOW - 1500);
       r.setDest(c, tcp ? 1 : 2);
       const laddr = parseIpv4(c % 4 < 2 ? '192.168.0.200' : '192.168.0.201');
       r.setMatch(r.dir(c, DIR_IN), proto, 0x0a000000 + c, 40000 + i, parseIpv4(key.addr), key.port);
