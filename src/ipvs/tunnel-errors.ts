@@ -8,7 +8,6 @@ import { DIR_IN } from '../core/layout.js';
 import { ACCEPT, STOLEN } from '../inet/api.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
-import { D } from './conn/records.js';
 import type { Ipvs } from './ipvs.js';
 import { TUNNEL_OVERHEAD } from './xmit/nexthop.js';
 

@@ -4,7 +4,6 @@
  */
 import { DIR_IN, FLOW_ACTION } from '../../core/layout.js';
 import * as ipv4 from '../../wire/ipv4.js';
-import { D } from '../conn/records.js';
 import { TABLE_IN_ONLY } from '../proto/table.js';
 import { deliver, nextHop } from './nexthop.js';
 import { setupOneWay, type Xmit } from './xmit.js';
