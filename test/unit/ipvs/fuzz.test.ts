@@ -1,7 +1,7 @@
 /** Properties: what goes through Full-NAT arrives unchanged, and no frame can do harm. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkFrame, decode, icmp, payloadOf, ping, tcp, udp } from '../../support/frames.js';
+import { checkFrame, decode, icmp, ipip, payloadOf, ping, tcp, udp } from '../../support/frames.js';
 import { CLIENT, CLIENT_PORT, endpoint, LIP, Rig, RS, RS_PORT, VIP } from './rig.js';
 
 const octet = fc.integer({ min: 0, max: 255 });
@@ -150,6 +150,23 @@ const SEEDS: [number, Uint8Array][] = [
     RS_PORT,
     icmp({ src: '192.168.0.2', dst: LIP, type: 11, data: payloadOf(udp({ src: `${LIP}:1025`, dst: RS })) }),
   ],
+  // Of NAT, and of a tunnel.
+  [RS_PORT, tcp({ src: RS, dst: CLIENT, flags: 'SA' })],
+  [
+    RS_PORT,
+    icmp({ src: '192.168.0.2', dst: '10.0.0.1', type: 3, data: payloadOf(udp({ src: CLIENT, dst: RS })) }),
+  ],
+  [
+    RS_PORT,
+    icmp({
+      src: '192.168.5.1',
+      dst: LIP,
+      type: 3,
+      code: 4,
+      rest: 1000,
+      data: payloadOf(ipip({ src: LIP, dst: '192.168.0.2' }, tcp({ src: CLIENT, dst: VIP }))),
+    }),
+  ],
 ];
 
 /** What IPv4 lets through to the hook: a header that is right by its own lengths. */
@@ -162,54 +179,58 @@ function passesIpv4(frame: Uint8Array): boolean {
 }
 
 describe('mutated frames', () => {
-  it('never throw, every packet is accounted for, and everything ends', () => {
-    const change = fc.record({
-      seed: fc.nat(SEEDS.length - 1),
-      cut: fc.option(fc.integer({ min: 34, max: 80 }), { nil: undefined, freq: 5 }),
-      // Bytes behind the Ethernet header.
-      edits: fc.array(fc.tuple(fc.integer({ min: 14, max: 75 }), octet), { maxLength: 3 }),
-    });
-    let handled = 0;
-    fc.assert(
-      fc.property(fc.array(change, { minLength: 20, maxLength: 60 }), (changes) => {
-        const rig = new Rig();
-        rig.judging = false;
-        rig.serve('tcp');
-        const svc = { proto: 'udp', ...endpoint(VIP) } as const;
-        rig.services.apply('svc.add', { svc, scheduler: 'wrr', connTimeout: 0 });
-        rig.services.apply('dest.add', {
-          svc,
-          dest: endpoint(RS),
-          fwd: 'fullnat',
-          weight: 1,
-          maxConn: 0,
-          minConn: 0,
-        });
-        rig.services.apply('laddr.add', { svc, addr: LIP, dev: 'dpdk0' });
-        for (const proto of ['tcp', 'udp', 'icmp'] as const) addSnat(rig, proto, LIP);
-        for (const { seed, cut, edits } of changes) {
-          const [from, whole] = SEEDS[seed]!;
-          const frame = whole.slice(0, cut ?? whole.length);
-          for (const [at, value] of edits) if (at < frame.length) frame[at] = value;
-          if (cut !== undefined) new DataView(frame.buffer).setUint16(16, frame.length - 14);
-          if (!passesIpv4(frame)) continue;
-          handled++;
-          rig.native.inject(from, frame);
-          rig.native.poll(1, 1);
-          rig.receive(rig.packets.exception(0));
-          rig.native.flush(1);
-        }
-        // Fragments may wait for the first one.
-        const { waiting } = rig.ipvs.fragments.table;
-        expect([rig.imbalance, rig.native.inUse]).toEqual([0, waiting]);
-        rig.advance(400_000, 5000);
-        expect([rig.conns, rig.portsUsed, rig.native.flowCount(1)]).toEqual([0, 0, 0]);
-        expect([rig.imbalance, rig.native.inUse]).toEqual([0, 0]);
-      }),
-      { numRuns: 60 },
-    );
-    expect(handled).toBeGreaterThan(500);
-  });
+  it.each(['fullnat', 'nat', 'dr', 'tunnel'])(
+    'of %s never throw, are accounted for, and everything ends',
+    (fwd) => {
+      const dest = fwd === 'dr' || fwd === 'tunnel' ? '192.168.0.2:80' : RS;
+      const change = fc.record({
+        seed: fc.nat(SEEDS.length - 1),
+        cut: fc.option(fc.integer({ min: 34, max: 80 }), { nil: undefined, freq: 5 }),
+        // Bytes behind the Ethernet header.
+        edits: fc.array(fc.tuple(fc.integer({ min: 14, max: 75 }), octet), { maxLength: 3 }),
+      });
+      let handled = 0;
+      fc.assert(
+        fc.property(fc.array(change, { minLength: 20, maxLength: 60 }), (changes) => {
+          const rig = new Rig();
+          rig.judging = false;
+          rig.serve('tcp', { fwd, dests: [dest] });
+          const svc = { proto: 'udp', ...endpoint(VIP) } as const;
+          rig.services.apply('svc.add', { svc, scheduler: 'wrr', connTimeout: 0 });
+          rig.services.apply('dest.add', {
+            svc,
+            dest: endpoint(dest),
+            fwd,
+            weight: 1,
+            maxConn: 0,
+            minConn: 0,
+          });
+          rig.services.apply('laddr.add', { svc, addr: LIP, dev: 'dpdk0' });
+          for (const proto of ['tcp', 'udp', 'icmp'] as const) addSnat(rig, proto, LIP);
+          for (const { seed, cut, edits } of changes) {
+            const [from, whole] = SEEDS[seed]!;
+            const frame = whole.slice(0, cut ?? whole.length);
+            for (const [at, value] of edits) if (at < frame.length) frame[at] = value;
+            if (cut !== undefined) new DataView(frame.buffer).setUint16(16, frame.length - 14);
+            if (!passesIpv4(frame)) continue;
+            handled++;
+            rig.native.inject(from, frame);
+            rig.native.poll(1, 1);
+            rig.receive(rig.packets.exception(0));
+            rig.native.flush(1);
+          }
+          // Fragments may wait for the first one.
+          const { waiting } = rig.ipvs.fragments.table;
+          expect([rig.imbalance, rig.native.inUse]).toEqual([0, waiting]);
+          rig.advance(400_000, 5000);
+          expect([rig.conns, rig.portsUsed, rig.native.flowCount(1)]).toEqual([0, 0, 0]);
+          expect([rig.imbalance, rig.native.inUse]).toEqual([0, 0]);
+        }),
+        { numRuns: 30 },
+      );
+      expect(handled).toBeGreaterThan(250);
+    },
+  );
 
   it('start from frames that are right', () => {
     for (const [, frame] of SEEDS) expect(() => checkFrame(frame)).not.toThrow();
