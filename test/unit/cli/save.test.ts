@@ -157,6 +157,51 @@ const commands = fc.array(
   { minLength: 30, maxLength: 60 },
 );
 
+describe('text saved by the ipvsadm of LVS', () => {
+  /** As `ipvsadm -Sn` of LVS writes it: a service, then its real servers. */
+  const SAVED = [
+    '-A -t 207.175.44.110:80 -s rr',
+    '-a -t 207.175.44.110:80 -r 192.168.10.1:80 -m -w 1',
+    '-a -t 207.175.44.110:80 -r 192.168.10.2:8080 -m -w 65535 -x 100 -y 50',
+    '-A -t 207.175.44.110:443 -s sh -b sh-fallback,sh-port',
+    '-a -t 207.175.44.110:443 -r 192.168.10.1:443 -g -w 0',
+    '-A -t 10.0.0.1:80 -s wlc -p 360 -M 255.255.255.0',
+    '-A -t 10.0.0.1:0 -s wrr -p 600',
+    '-a -t 10.0.0.1:0 -r 10.0.0.9:0 -g -w 1',
+    '-A -u 207.175.44.110:53 -s mh -b mh-port',
+    '-a -u 207.175.44.110:53 -r 10.2.0.1:53 -i -w 3 --tun-type ipip',
+    '',
+  ];
+
+  it('restores to the same services', async () => {
+    const master = new Master();
+    expect(await master.ipvsadm('-R', SAVED.join('\n'))).toMatchObject({ code: 0, err: '' });
+    const same = SAVED.map((l) => l.replace(' --tun-type ipip', '').replace(' -b ', ' --sched-flags '));
+    expect((await master.ipvsadm('-Sn')).out.split('\n').sort()).toEqual(same.sort());
+  });
+
+  it('changes nothing when a line has what is not there, and says which and why', async () => {
+    const master = new Master();
+    const text = [
+      '-A -f 1 -s rr',
+      '-a -f 1 -r 192.168.10.1:0 -m -w 1',
+      '-A -t www.example.com:http -s rr',
+      '-a -t 10.0.0.1:80 -r 10.0.0.2:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-nocsum',
+      '-A -t 10.0.0.1:80 -s rr',
+    ].join('\n');
+    const { code, err } = await master.ipvsadm('-R', text);
+    expect(code).toBe(2);
+    expect(err.split('\n')).toEqual([
+      "line 1: '--fwmark-service' is not supported: nothing marks packets here; name addresses and ports (-t, -u, -H)",
+      "line 2: '--fwmark-service' is not supported: nothing marks packets here; name addresses and ports (-t, -u, -H)",
+      'line 3: illegal virtual server address[:port] specified: www.example.com:http (names are not resolved: ipvsadm -Sn saves numbers)',
+      "line 4: '--tun-port' is not supported: tunnels are IPIP",
+      '',
+    ]);
+    expect(await master.ask('svc.list', {})).toEqual([]);
+  });
+});
+
 describe('save and restore', () => {
   it('any state comes back equal', async () => {
     const seen = { services: 0, dests: 0, laddrs: 0 };
