@@ -74,6 +74,58 @@ napi_value remove(napi_env env, napi_callback_info info) {
   return number(env, lc->flows.remove(a.v[1]) ? 0 : -1);
 }
 
+/** Works on the connections in the block's vector, in stages: what a stage needs has been asked for by the one before. */
+template <typename Each>
+napi_value many(napi_env env, napi_callback_info info, const char* call, Each each) {
+  Args a;
+  if (!read(env, info, 2, false, call, a)) return nullptr;
+  Lcore* lc = usable(env, a.v[0], call);
+  if (lc == nullptr) return nullptr;
+  const uint32_t n = a.v[1];
+  bool known = n <= CONN_BATCH;
+  uint32_t conns[CONN_BATCH];
+  for (uint32_t i = 0; known && i < n; i++) {
+    conns[i] = lc->block->conns[i];
+    known = conns[i] != 0 && conns[i] < lc->flows.capacity();
+  }
+  if (!known) {
+    throw_fault(env, {code::BAD_ARG, std::string(call) + ": not " + std::to_string(n) + " connection records"});
+    return nullptr;
+  }
+  FlowTable::Hashes hashes[CONN_BATCH];
+  for (uint32_t i = 0; i < n; i++) lc->flows.prefetch_conn(conns[i]);
+  for (uint32_t i = 0; i < n; i++) {
+    hashes[i] = lc->flows.hashes(conns[i]);
+    lc->flows.prefetch(hashes[i]);
+  }
+  return number(env, each(*lc, conns, hashes, n));
+}
+
+napi_value prefetch_many(napi_env env, napi_callback_info info) {
+  return many(env, info, "flowPrefetch",
+              [](Lcore&, const uint32_t*, const FlowTable::Hashes*, uint32_t) { return 0; });
+}
+
+napi_value insert_many(napi_env env, napi_callback_info info) {
+  return many(env, info, "flowInsertMany",
+              [](Lcore& lc, const uint32_t* conns, const FlowTable::Hashes* hashes, uint32_t n) {
+                int32_t refused = 0;
+                for (uint32_t i = 0; i < n; i++) {
+                  if (lc.flows.insert(conns[i], hashes[i]) != FlowTable::Insert::Done) lc.block->conns[refused++] = conns[i];
+                }
+                return refused;
+              });
+}
+
+napi_value remove_many(napi_env env, napi_callback_info info) {
+  return many(env, info, "flowRemoveMany",
+              [](Lcore& lc, const uint32_t* conns, const FlowTable::Hashes* hashes, uint32_t n) {
+                int32_t removed = 0;
+                for (uint32_t i = 0; i < n; i++) removed += lc.flows.remove(conns[i], hashes[i]);
+                return removed;
+              });
+}
+
 /** The tuple at arena offsets that the caller has checked against the packet, and we against the arena. */
 FlowKey packet_key(const char* l3, const char* l4, bool inverse) {
   rte_be32_t addr[2];
@@ -155,6 +207,7 @@ napi_value rebuild(napi_env env, napi_callback_info info) {
 const HotCall CALLS[] = {
     {"flowInsert", insert}, {"flowRemove", remove},   {"flowFind", find},
     {"flowOwner", owner},   {"flowCount", count},     {"flowRebuild", rebuild},
+    {"flowPrefetch", prefetch_many}, {"flowInsertMany", insert_many}, {"flowRemoveMany", remove_many},
 };
 
 }  // namespace

@@ -61,13 +61,6 @@ int FlowTable::free_slot(const Bucket& b) {
   return -1;
 }
 
-int FlowTable::slot_of(const Bucket& b, uint32_t ref) {
-  for (int i = 0; i < SLOTS; i++) {
-    if (b.ref[i] == ref) return i;
-  }
-  return -1;
-}
-
 void FlowTable::put(Place at, uint32_t ref, uint64_t hash) {
   Bucket& b = buckets_[at.bucket];
   b.ref[at.slot] = ref;
@@ -122,10 +115,8 @@ bool FlowTable::make_room(uint32_t first, uint32_t second, Place* at) {
   return false;
 }
 
-FlowTable::Insert FlowTable::insert_one(uint32_t ref) {
-  const FlowKey k = key_of(dir(ref));
-  const uint64_t h = hash(k);
-  if (find(k, h) != NONE) return Insert::Exists;
+FlowTable::Insert FlowTable::insert_one(uint32_t ref, uint64_t h) {
+  if (find(key_of(dir(ref)), h) != NONE) return Insert::Exists;
   Place at{home(h), free_slot(buckets_[home(h)])};
   if (at.slot < 0) at = {other(h), free_slot(buckets_[other(h)])};
   if (at.slot < 0 && !make_room(home(h), other(h), &at)) return Insert::Full;
@@ -133,10 +124,9 @@ FlowTable::Insert FlowTable::insert_one(uint32_t ref) {
   return Insert::Done;
 }
 
-bool FlowTable::remove_one(uint32_t ref) {
-  const uint64_t h = hash(key_of(dir(ref)));
+bool FlowTable::remove_one(uint32_t ref, uint64_t h) {
   for (const uint32_t bucket : {home(h), other(h)}) {
-    const int slot = slot_of(buckets_[bucket], ref);
+    const int slot = slot_of(buckets_[bucket], ref, tag(h));
     if (slot < 0) continue;
     take({bucket, slot}, h);
     return true;
@@ -144,21 +134,21 @@ bool FlowTable::remove_one(uint32_t ref) {
   return false;
 }
 
-FlowTable::Insert FlowTable::insert(uint32_t conn) {
-  const Insert in = insert_one(conn * 2 + DIR_IN);
+FlowTable::Insert FlowTable::insert(uint32_t conn, const Hashes& h) {
+  const Insert in = insert_one(conn * 2 + DIR_IN, h.in);
   if (in != Insert::Done) return in;
-  const Insert out = insert_one(conn * 2 + DIR_OUT);
+  const Insert out = insert_one(conn * 2 + DIR_OUT, h.out);
   if (out != Insert::Done) {
-    remove_one(conn * 2 + DIR_IN);
+    remove_one(conn * 2 + DIR_IN, h.in);
     return out;
   }
   count_.store(count() + 1, std::memory_order_relaxed);
   return Insert::Done;
 }
 
-bool FlowTable::remove(uint32_t conn) {
-  const bool in = remove_one(conn * 2 + DIR_IN);
-  const bool out = remove_one(conn * 2 + DIR_OUT);
+bool FlowTable::remove(uint32_t conn, const Hashes& h) {
+  const bool in = remove_one(conn * 2 + DIR_IN, h.in);
+  const bool out = remove_one(conn * 2 + DIR_OUT, h.out);
   if (!in && !out) return false;
   count_.store(count() - 1, std::memory_order_relaxed);
   return true;

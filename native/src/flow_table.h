@@ -60,10 +60,37 @@ class FlowTable {
   uint32_t count() const { return count_.load(std::memory_order_relaxed); }
   size_t bytes() const { return mapped_; }
 
+  /** Of both directions of a connection. */
+  struct Hashes {
+    uint64_t in, out;
+  };
+  Hashes hashes(uint32_t conn) const { return {hash(key_of(conns_[conn].in)), hash(key_of(conns_[conn].out))}; }
+  void prefetch(const Hashes& h) const {
+    prefetch(h.in);
+    prefetch(h.out);
+  }
+  /** The lines of a record. */
+  void prefetch_conn(uint32_t conn) const {
+    const Conn4& c = conns_[conn];
+    rte_prefetch0(&c.in);
+    rte_prefetch0(&c.out);
+    rte_prefetch0(&c.flags);
+  }
+
   /** Both directions or nothing. */
-  Insert insert(uint32_t conn);
+  Insert insert(uint32_t conn, const Hashes& h);
+  Insert insert(uint32_t conn) {
+    const Hashes h = hashes(conn);
+    prefetch(h);
+    return insert(conn, h);
+  }
   /** @returns false when neither direction was there */
-  bool remove(uint32_t conn);
+  bool remove(uint32_t conn, const Hashes& h);
+  bool remove(uint32_t conn) {
+    const Hashes h = hashes(conn);
+    prefetch(h);
+    return remove(conn, h);
+  }
 
   uint64_t hash(const FlowKey& k) const {
     const uint64_t h = mix(k.addrs ^ seed_[0], (static_cast<uint64_t>(k.ports) << 8 | k.proto) ^ seed_[1]);
@@ -148,12 +175,19 @@ class FlowTable {
   }
 
   static int free_slot(const Bucket& b);
-  static int slot_of(const Bucket& b, uint32_t ref);
+  /** Slot of an entry, or -1. */
+  static int slot_of(const Bucket& b, uint32_t ref, uint16_t tag) {
+    for (uint32_t m = matches(b, tag); m != 0; m &= m - 1) {
+      const int i = __builtin_ctz(m);
+      if (b.ref[i] == ref) return i;
+    }
+    return -1;
+  }
   void put(Place at, uint32_t ref, uint64_t hash);
   void take(Place at, uint64_t hash);
   bool make_room(uint32_t first, uint32_t second, Place* at);
-  Insert insert_one(uint32_t ref);
-  bool remove_one(uint32_t ref);
+  Insert insert_one(uint32_t ref, uint64_t hash);
+  bool remove_one(uint32_t ref, uint64_t hash);
 
   Bucket* buckets_ = nullptr;
   uint32_t n_buckets_ = 0;

@@ -139,6 +139,7 @@ export const TX_CAP = 4096;
 export const FREE_CAP = 4096;
 export const ALLOC_CAP = 256;
 export const EVENT_CAP = 512;
+export const CONN_BATCH = 256;
 /** DPDK ports whose frames the native loop may take. */
 export const PORT_CAP = 32;
 
@@ -183,6 +184,8 @@ export const LCORE_BLOCK = struct(
     free: ['u32', FREE_CAP],
     /** Blank packets that native prepared for generated frames, taken from the end. */
     alloc: ['u32', ALLOC_CAP],
+    /** Connections that a call about several of them is about. */
+    conns: ['u32', CONN_BATCH],
   },
   64,
 );
@@ -405,6 +408,7 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   FREE_CAP,
   ALLOC_CAP,
   EVENT_CAP,
+  CONN_BATCH,
   PORT_CAP,
   TX_DST_REDIRECT,
   ADJ_F_VALID,

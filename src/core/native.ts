@@ -240,6 +240,13 @@ export interface Native {
   flowInsert(id: number, conn: number): number;
   /** @returns 0, or -1 when it was not there */
   flowRemove(id: number, conn: number): number;
+  // The same for the first `n` connections in `conns` of the lcore's block: their memory is asked for in one go.
+  /** @returns how many are refused; they stand in front then, in their order */
+  flowInsertMany(id: number, n: number): number;
+  /** @returns how many were there */
+  flowRemoveMany(id: number, n: number): number;
+  /** Gets records and places in the index into the caches. */
+  flowPrefetch(id: number, n: number): number;
   /**
    * Finds by the IPv4 header at arena offset `l3` and the transport header at `l4`.
    * @param inverse look for the opposite tuple (source and destination swapped), for headers quoted in ICMP errors

@@ -39,7 +39,7 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   const ports = proto.hasPorts ? q4 : v.queryPorts(p, q4);
   if (ports === 0) return ACCEPT;
 
-  const ref = v.table.index.find(q3, ports, true);
+  const ref = v.table.findBy(q3, ports, true);
   if (ref >= 0) {
     if ((ref & 1) === DIR_OUT && !v.modeOf(ref >>> 1).rewrites) return ACCEPT;
     translate(v, p, ref >>> 1, ref & 1, proto, q3, q4);

@@ -121,6 +121,7 @@ export class Ipvs implements FragmentHost {
     this.saPool = o.saPool;
     this.lcore = o.lcore;
     this.lcores = o.lcores;
+    this.spreadsSinceMs = o.packets.nowMs;
     const shared = o.shared ?? sharedMemory(o.lcores);
     this.stats = new DestStats(o.destStats, new DestLimits(shared.limits));
     this.bandwidth = new Bandwidth(shared.bandwidth);
@@ -182,7 +183,7 @@ export class Ipvs implements FragmentHost {
     const { packets } = this;
     const b = packets.bytes;
     const l4 = packets.l4(p);
-    const ref = this.find(p, l3, ports);
+    const ref = this.table.find(packets.hint(p), b, l3, ports);
     if (ref < 0) return this.unknown(p, proto, l3, l4, ports);
     if ((ref & 1) === DIR_OUT && !this.modeOf(ref >>> 1).rewrites) return ACCEPT;
     if (!proto.check(b, l4, packets.end(p), ipv4.moreFragments(b, l3))) {
@@ -353,8 +354,7 @@ export class Ipvs implements FragmentHost {
   }
 
   ownerOf(l3: number, ports: number): number {
-    const { index } = this.table;
-    return index.find(l3, ports, false) < 0 ? index.owner(l3, ports, false) : 0;
+    return this.table.findBy(l3, ports, false) < 0 ? this.table.ownerOf(l3, ports) : 0;
   }
 
   pass(p: number, lcore: number): void {
@@ -407,15 +407,6 @@ export class Ipvs implements FragmentHost {
     if (route === undefined || route.local) return undefined;
     const iif = this.packets.ifindex(p);
     return services.findMatch(proto.number, saddr, sport, daddr, dport, iif, route.ifindex);
-  }
-
-  /** The flow of a packet: the one that the native loop has found, where that is still the same connection. */
-  private find(p: number, l3: number, ports: number): number {
-    const { packets, table } = this;
-    const hint = packets.hint(p);
-    if (hint < 0) return table.index.find(l3, ports, false);
-    const same = table.records.isMatch(hint >>> 1, hint & 1, packets.bytes, l3, ports);
-    return same ? hint : table.index.find(l3, ports, false);
   }
 
   /** Drops what is for a service or a local address of ours and cannot be handled; the rest goes on. */

@@ -35,6 +35,9 @@ export interface LaddrUse {
 }
 
 export class LocalAddrs {
+  /** False once a connection has a port that the pool doesn't know of. */
+  private portsAreUnique = true;
+
   constructor(
     private readonly pool: SaPool,
     private readonly services: Services,
@@ -99,6 +102,11 @@ export class LocalAddrs {
         // Before it can be found: a connection that survives a crash must know what it holds.
         r.setLaddrSlot(c, slot);
         r.setLport(c, lport);
+        // No other connection has this port towards this destination, and its client had none.
+        if (this.portsAreUnique) {
+          table.insertUnique(c);
+          return BOUND;
+        }
         const rc = table.insert(c);
         if (rc === 0) return BOUND;
         r.setLaddrSlot(c, -1);
@@ -132,6 +140,7 @@ export class LocalAddrs {
     const held =
       slot >= 0 && this.pool.take(slot, r.bytes.u32(at + D.saddr), r.bytes.u16(at + D.sport), r.lport(c));
     r.setLaddrSlot(c, held ? slot : -1);
+    if (!held) this.portsAreUnique = false;
   }
 
   /** The direction of what comes to the local address and port of connection `c`. */

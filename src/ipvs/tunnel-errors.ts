@@ -69,7 +69,7 @@ function isQuoted(v: Ipvs, q3: number, inner: number, end: number): boolean {
 
 /** The connection whose datagram is quoted at `inner`, if its real server is `server`. */
 function find(v: Ipvs, inner: number, server: number): number {
-  const ref = v.table.index.find(inner, inner + ipv4.headerLen(v.packets.bytes, inner), false);
+  const ref = v.table.findBy(inner, inner + ipv4.headerLen(v.packets.bytes, inner), false);
   if (ref < 0 || (ref & 1) !== DIR_IN) return -1;
   const c = ref >>> 1;
   const isItsOwn = v.modeOf(c).name === 'tunnel' && v.table.records.realAddr(c) === server;

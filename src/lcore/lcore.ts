@@ -94,7 +94,7 @@ export class Lcore {
       inet: this.inet,
       services: this.replica.services,
       saPool,
-      index: flowIndex(native, id),
+      index: flowIndex(native, id, task.block),
       conns: task.conns,
       destStats: new Float64Array(
         task.stats.buffer,

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Bytes } from '../../src/core/bytes.js';
-import { CONN4, CONN_F_HASHED, DIR4 } from '../../src/core/layout.js';
+import { CONN4, CONN_BATCH, CONN_F_HASHED, DIR4, LCORE_BLOCK } from '../../src/core/layout.js';
 import type { TestLcore } from './support/rig.js';
 import { build, lcoreConfig, makeLcore, native, pool, startEal } from './support/rig.js';
 
@@ -218,6 +218,36 @@ describe('a full table', () => {
       rig.close();
     },
   );
+});
+
+describe('several at once', () => {
+  const at = (c: number): [Tuple, Tuple] => [
+    { saddr: c, daddr: 1, sport: 1, dport: 1, proto: 6 },
+    { saddr: c, daddr: 2, sport: 2, dport: 2, proto: 6 },
+  ];
+
+  test('are inserted, refused where their tuple is there already, and removed', () => {
+    const rig = new Rig(1000);
+    const batch = new Uint32Array(rig.lc.config.block, LCORE_BLOCK.at.conns, CONN_BATCH);
+    for (let c = 1; c < 1000; c++) rig.write(c, at(c));
+    rig.write(300, at(7));
+    rig.write(301, at(8));
+    native.flowInsert(1, 8);
+    const own = [7, 300, 9, 301, 10];
+    batch.set(own);
+    expect(native.flowPrefetch(1, own.length)).toBe(0);
+    expect(native.flowInsertMany(1, own.length)).toBe(2);
+    expect([...batch.subarray(0, 2)]).toEqual([300, 301]);
+    expect([7, 8, 9, 10, 11].map((c) => rig.find(at(c)[1]))).toEqual([15, 17, 19, 21, -1]);
+    batch.set([9, 11, 7]);
+    expect(native.flowRemoveMany(1, 3)).toBe(2);
+    expect([7, 8, 9, 10].map((c) => rig.find(at(c)[0]))).toEqual([-1, 16, -1, 20]);
+    batch.set(Array.from({ length: CONN_BATCH }, (_, i) => 400 + i));
+    expect([native.flowInsertMany(1, CONN_BATCH), native.flowCount(1)]).toEqual([0, CONN_BATCH + 2]);
+    expect([native.flowRemoveMany(1, CONN_BATCH), native.flowCount(1)]).toEqual([CONN_BATCH, 2]);
+    expect([native.flowInsertMany(1, 0), native.flowRemoveMany(1, 0)]).toEqual([0, 0]);
+    rig.close();
+  });
 });
 
 describe('rebuild after a crash', () => {

@@ -166,6 +166,8 @@ class Garbage {
     for (let i = r.below(8); i > 0; i--) block.setUint32(at.free + 4 * r.below(FREE_CAP), garbage(r), true);
     for (let i = r.below(8); i > 0; i--) block.setUint32(at.alloc + 4 * r.below(ALLOC_CAP), garbage(r), true);
     for (let i = r.below(8); i > 0; i--)
+      block.setUint32(at.conns + 4 * r.below(8), r.chance(80) ? r.below(CONNS) : garbage(r), true);
+    for (let i = r.below(8); i > 0; i--)
       block.setUint32(at.events + 4 * r.below(EVENT_CAP), garbage(r), true);
   }
 
@@ -191,6 +193,9 @@ class Garbage {
     const calls = [
       () => native.flowInsert(side.id, conn),
       () => native.flowRemove(side.id, conn),
+      () => native.flowInsertMany(side.id, r.below(8)),
+      () => native.flowRemoveMany(side.id, r.below(8)),
+      () => native.flowPrefetch(side.id, r.chance(80) ? r.below(8) : garbage(r)),
       () => native.flowFind(side.id, where(), where(), r.chance(50)),
       ...(r.chance(5) ? [() => native.flowRebuild(side.id)] : []),
     ];

@@ -1,6 +1,6 @@
 /** Every call in wrong states and with wrong values: the documented code, and the process lives on. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { LCORE_BLOCK } from '../../src/core/layout.js';
+import { CONN_BATCH, LCORE_BLOCK } from '../../src/core/layout.js';
 import {
   PORT_CONFIG,
   codeOf,
@@ -333,6 +333,9 @@ describe('lcores', () => {
     flush: (id) => native.flush(id),
     flowInsert: (id) => native.flowInsert(id, 1),
     flowRemove: (id) => native.flowRemove(id, 1),
+    flowInsertMany: (id) => native.flowInsertMany(id, 0),
+    flowRemoveMany: (id) => native.flowRemoveMany(id, 0),
+    flowPrefetch: (id) => native.flowPrefetch(id, 0),
     flowFind: (id) => native.flowFind(id, 64, 128, false),
     flowOwner: (id) => native.flowOwner(id, 64, 128, false),
     flowCount: (id) => native.flowCount(id),
@@ -401,8 +404,13 @@ describe('lcores', () => {
   });
 
   test('connection numbers outside the table, and headers outside the arena, are BAD_ARG', () => {
-    makeLcore(lcoreConfig(6, [], 0, 16));
+    const { config } = makeLcore(lcoreConfig(6, [], 0, 16));
+    const batch = new Uint32Array(config.block, LCORE_BLOCK.at.conns, CONN_BATCH).fill(1);
+    const many = ['flowInsertMany', 'flowRemoveMany', 'flowPrefetch'] as const;
+    for (const f of many) expect(codeOf(() => native[f](6, CONN_BATCH + 1))).toBe('BAD_ARG');
     for (const conn of [0, 16, 17, 0xffffffff]) {
+      batch[2] = conn;
+      for (const f of many) expect(codeOf(() => native[f](6, 3))).toBe('BAD_ARG');
       expect(codeOf(() => native.flowInsert(6, conn))).toBe('BAD_ARG');
       expect(codeOf(() => native.flowRemove(6, conn))).toBe('BAD_ARG');
     }

@@ -100,6 +100,15 @@ export class DpdkLcore {
   flowOwner(id: number, l3: number, l4: number, inverse: boolean): number {
     return native.flowOwner(id, l3, l4, inverse);
   }
+  flowInsertMany(id: number, n: number): number {
+    return native.flowInsertMany(id, n);
+  }
+  flowRemoveMany(id: number, n: number): number {
+    return native.flowRemoveMany(id, n);
+  }
+  flowPrefetch(id: number, n: number): number {
+    return native.flowPrefetch(id, n);
+  }
   flowFind(id: number, l3: number, l4: number, inverse: boolean): number {
     return native.flowFind(id, l3, l4, inverse);
   }

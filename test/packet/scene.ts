@@ -73,7 +73,7 @@ export class Scene<N extends LabNative> {
           inet: lab.inet,
           services: this.replica.services,
           saPool,
-          index: flowIndex(native, native.lcore),
+          index: flowIndex(native, native.lcore, native.block),
           conns: native.conns,
           destStats,
           lcore: native.lcore,

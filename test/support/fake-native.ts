@@ -40,7 +40,17 @@ export interface FakeNativeOptions {
 
 export type FakeHot = Pick<
   Native,
-  'poll' | 'flush' | 'flowInsert' | 'flowRemove' | 'flowFind' | 'flowOwner' | 'flowCount' | 'flowRebuild'
+  | 'poll'
+  | 'flush'
+  | 'flowInsert'
+  | 'flowRemove'
+  | 'flowInsertMany'
+  | 'flowRemoveMany'
+  | 'flowPrefetch'
+  | 'flowFind'
+  | 'flowOwner'
+  | 'flowCount'
+  | 'flowRebuild'
 >;
 
 export class FakeNative implements FakeHot {
@@ -215,6 +225,24 @@ export class FakeNative implements FakeHot {
     if (this.index.get(a) !== conn * 2 || this.index.get(b) !== conn * 2 + 1) return -1;
     this.index.delete(a);
     this.index.delete(b);
+    return 0;
+  }
+
+  private batch(n: number): number[] {
+    return [...new Uint32Array(this.block, LCORE_BLOCK.at.conns, n)];
+  }
+
+  flowInsertMany(id: number, n: number): number {
+    const refused = this.batch(n).filter((c) => this.flowInsert(id, c) !== 0);
+    new Uint32Array(this.block, LCORE_BLOCK.at.conns, n).set(refused);
+    return refused.length;
+  }
+
+  flowRemoveMany(id: number, n: number): number {
+    return this.batch(n).filter((c) => this.flowRemove(id, c) === 0).length;
+  }
+
+  flowPrefetch(): number {
     return 0;
   }
 

@@ -1,4 +1,5 @@
 /** The native index of one lcore's connections, by the tuples that the records carry. */
+import { CONN_BATCH, LCORE_BLOCK } from '../../core/layout.js';
 import type { Native } from '../../core/native.js';
 
 export interface FlowIndex {
@@ -6,6 +7,14 @@ export interface FlowIndex {
   insert(conn: number): number;
   /** @returns 0, or -1 when it was not there */
   remove(conn: number): number;
+  /** The connections that calls about several are about, CONN_BATCH at most. */
+  readonly batch: Uint32Array;
+  /** @returns how many of the first `n` are refused; they stand in front then */
+  insertMany(n: number): number;
+  /** @returns how many of the first `n` were there */
+  removeMany(n: number): number;
+  /** Gets the records of the first `n` into the caches, and what their removal needs. */
+  prefetch(n: number): void;
   /**
    * Finds by the headers at arena offsets `l3` and `l4`.
    * @param inverse look for the opposite tuple: for headers quoted in ICMP errors
@@ -22,14 +31,28 @@ export interface FlowIndex {
   rebuild(): number;
 }
 
-/** The index of lcore `id`. */
-export function flowIndex(
-  native: Pick<Native, 'flowInsert' | 'flowRemove' | 'flowFind' | 'flowOwner' | 'flowCount' | 'flowRebuild'>,
-  id: number,
-): FlowIndex {
+type FlowCalls = Pick<
+  Native,
+  | 'flowInsert'
+  | 'flowRemove'
+  | 'flowInsertMany'
+  | 'flowRemoveMany'
+  | 'flowPrefetch'
+  | 'flowFind'
+  | 'flowOwner'
+  | 'flowCount'
+  | 'flowRebuild'
+>;
+
+/** The index of lcore `id`, whose LCORE_BLOCK is `block`. */
+export function flowIndex(native: FlowCalls, id: number, block: SharedArrayBuffer): FlowIndex {
   return {
+    batch: new Uint32Array(block, LCORE_BLOCK.at.conns, CONN_BATCH),
     insert: (conn) => native.flowInsert(id, conn),
     remove: (conn) => native.flowRemove(id, conn),
+    insertMany: (n) => native.flowInsertMany(id, n),
+    removeMany: (n) => native.flowRemoveMany(id, n),
+    prefetch: (n) => void native.flowPrefetch(id, n),
     find: (l3, l4, inverse) => native.flowFind(id, l3, l4, inverse),
     owner: (l3, l4, inverse) => native.flowOwner(id, l3, l4, inverse),
     count: () => native.flowCount(id),

@@ -126,7 +126,7 @@ export class Side {
       inet: this.inet,
       services: this.replica.services,
       saPool,
-      index: flowIndex(native, o.id),
+      index: flowIndex(native, o.id, block),
       conns: this.conns,
       destStats: new Float64Array(this.stats, DEST_AT, (DEST_CAP * DEST_STATS.size) >>> 3),
       lcore: 1,

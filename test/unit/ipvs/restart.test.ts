@@ -113,6 +113,14 @@ describe('a restarted lcore', () => {
     }
   });
 
+  it('gives nobody the port of a connection whose local address was gone and is back', () => {
+    const { rig } = restart(before(), { laddr: false });
+    rig.addAddress(LIP);
+    const out = rig.fromClient(syn(4), syn(5), syn(6)).map((f) => decode(f));
+    expect(out.map((d) => d.tcp!.sport).filter((port) => port <= 1026)).toEqual([1026]);
+    expect([rig.conns, rig.native.flowCount(1)]).toEqual([6, 6]);
+  });
+
   it('keeps connections whose local address or real server is gone', () => {
     const old = before();
     old.services.apply('dest.del', { svc, dest: endpoint(RS) });

@@ -168,7 +168,7 @@ export class Rig {
       netif: { restoreHeader: (p) => void this.packets.push(p, 14) },
       services: this.services,
       saPool: this.saPool,
-      index: flowIndex(this.native, lcore),
+      index: flowIndex(this.native, lcore, block),
       conns: this.native.conns,
       destStats: this.destStats,
       shared: this.shared,
@@ -229,6 +229,7 @@ export class Rig {
     const { native, packets, lcore } = this;
     for (let n = native.poll(lcore, 64); n > 0; n = native.poll(lcore, 64)) {
       for (let i = 0; i < n; i++) this.receive(packets.exception(i));
+      this.ipvs.tick(packets.nowMs);
       native.flush(lcore);
     }
     return { client: this.sent(CLIENT_PORT), server: this.sent(RS_PORT) };

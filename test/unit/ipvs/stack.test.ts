@@ -39,7 +39,7 @@ function scene(
     inet: lab.inet,
     services,
     saPool,
-    index: flowIndex(lab.native, 1),
+    index: flowIndex(lab.native, 1, lab.native.block),
     conns: lab.native.conns,
     destStats: new Float64Array((64 * DEST_STATS.size) >>> 3),
     lcore: 1,
