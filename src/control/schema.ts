@@ -70,6 +70,7 @@ const svcOptions = {
     .describe('seconds for which a client keeps its real server, 0 = not persistent')
     .default(0),
   netmask: ipv4.describe('clients that are equal under it count as one').default('255.255.255.255'),
+  onePacket: z.boolean().describe('schedule every packet anew (UDP)').default(false),
   expireQuiescent: z
     .boolean()
     .describe(

@@ -293,6 +293,8 @@ export const CONN_F_USED = 1;
 export const CONN_F_HASHED = 2;
 /** Counted as inactive (else, when used, as active). */
 export const CONN_F_INACTIVE = 4;
+/** Of one packet of the client: only answers find it. */
+export const CONN_F_ONCE = 8;
 
 /** A connection: its two directions and what they share. Three cache lines. */
 export const CONN4 = struct(

@@ -6,6 +6,7 @@ import type { Bytes } from '../core/bytes.js';
 import { DROP } from '../core/drops.js';
 import {
   CONN_F_INACTIVE,
+  CONN_F_ONCE,
   DEST_F_EXCEPTION,
   DEST_F_QUIESCENT,
   DEST_F_SLOW,
@@ -521,6 +522,11 @@ export class Ipvs implements FragmentHost {
     r.setFlags(c, r.flags(c) | CONN_F_INACTIVE);
     r.setFwd(c, dest.xmit.fwd);
     r.setDest(c, dest.slot);
+    const onceState = svc.onePacket ? PROTO_BY_NUMBER[svc.proto]!.onceState! : -1;
+    if (onceState >= 0) {
+      r.setFlags(c, r.flags(c) | CONN_F_ONCE);
+      r.setState(c, onceState);
+    }
     const rc = this.laddrs.bind(c, dest, caddr, cport, vaddr, vport);
     if (rc !== BOUND) {
       table.release(c);
@@ -533,7 +539,8 @@ export class Ipvs implements FragmentHost {
       r.setTemplate(c, this.template);
       this.templates.hold(this.template, svc.persistent, packets.nowMs);
     }
-    table.setTimeout(c, this.initTimeoutMs, packets.nowMs);
+    const timeoutMs = onceState < 0 ? this.initTimeoutMs : this.timeoutOf(c, svc.proto, onceState);
+    table.setTimeout(c, timeoutMs, packets.nowMs);
     return c;
   }
 

@@ -3,12 +3,13 @@
  * its answers (real server or remote host -> local address and port) must be unlike that of any other connection.
  */
 import { DROP } from '../core/drops.js';
-import { DIR_IN, DIR_OUT } from '../core/layout.js';
+import { CONN_F_ONCE, DIR_IN, DIR_OUT } from '../core/layout.js';
 import type { SaPool } from '../core/sapool.js';
 import { formatIpv4 } from '../wire/ipv4.js';
 import { D } from './conn/records.js';
 import type { ConnTable } from './conn/table.js';
 import type { Dest, Services } from './service.js';
+import { hide } from './once.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 
 /** Addresses of a service that one connection tries. */
@@ -61,7 +62,15 @@ export class LocalAddrs {
     if (!xmit.local) {
       const r = this.table.records;
       xmit.setup(r, c, svc.proto, caddr, cport, vaddr, vport, caddr, cport, daddr, dport);
-      const rc = this.table.insert(c);
+      const isOnce = (r.flags(c) & CONN_F_ONCE) !== 0;
+      if (isOnce) hide(r, c, DIR_IN);
+      if (isOnce && !xmit.rewrites) hide(r, c, DIR_OUT);
+      let rc = this.table.insert(c);
+      if (isOnce && rc === -1) {
+        // Answers of the same real server to the same client: an earlier packet's connection translates them.
+        hide(r, c, DIR_OUT);
+        rc = this.table.insert(c);
+      }
       return rc === 0 ? BOUND : rc === -1 ? DROP.CONN_CLASH : DROP.CONN_FULL;
     }
     const { laddrs } = svc;
@@ -99,6 +108,7 @@ export class LocalAddrs {
       // Answers to a port that is itself a service would open connections on other lcores.
       if (this.services.find(proto, laddr, lport) === undefined) {
         dest.xmit.setup(r, c, proto, caddr, cport, vaddr, vport, laddr, lport, daddr, dport);
+        if ((r.flags(c) & CONN_F_ONCE) !== 0) hide(r, c, DIR_IN);
         // Before it can be found: a connection that survives a crash must know what it holds.
         r.setLaddrSlot(c, slot);
         r.setLport(c, lport);

@@ -14,6 +14,7 @@ export const SVC_DEFAULTS: Readonly<SvcOptions> = {
   connTimeout: 0,
   persistent: 0,
   netmask: '255.255.255.255',
+  onePacket: false,
   expireQuiescent: false,
   bps: 0,
   limitProportion: 100,

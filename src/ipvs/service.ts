@@ -354,7 +354,7 @@ export class Services {
   /** What a service is found by. @throws DpvsError INVAL, NODEV */
   private checkKey(k: SvcKeyParams, o: SvcOptions): Pick<Svc, 'proto' | 'addr' | 'port' | 'name' | 'match'> {
     const { number: proto, hasPorts } = protoOf(k.proto);
-    requireOptions(hasPorts && k.match === undefined, k.port, o, svcText(k));
+    requireOptions(k.match === undefined ? PROTO_BY_NUMBER[proto] : undefined, k.port, o, svcText(k));
     if (k.match !== undefined) {
       if (parseIpv4(k.addr) !== 0 || k.port !== 0)
         throw new DpvsError('INVAL', `service by match with address ${k.addr}:${k.port}`, 'leave it out');
@@ -374,7 +374,12 @@ export class Services {
     const same = scheduler === svc.scheduler;
     const schedFlags = schedulerFlags(scheduler, p, same ? svc.schedFlags : []);
     const options = optionsOf(SVC_DEFAULTS, p, svc);
-    requireOptions(svc.match === undefined && hasPorts(svc), svc.port, options, svc.name);
+    requireOptions(
+      svc.match === undefined ? PROTO_BY_NUMBER[svc.proto] : undefined,
+      svc.port,
+      options,
+      svc.name,
+    );
     Object.assign(svc, options, { mask: parseIpv4(options.netmask) });
     if (!same || p.schedFlags !== undefined) {
       svc.scheduler = scheduler;
@@ -504,10 +509,13 @@ const hasPorts = (svc: Svc): boolean => PROTO_BY_NUMBER[svc.proto]!.hasPorts;
 /** True for a service that takes what is for any port of its address. */
 const isAllPorts = (svc: Svc): boolean => svc.port === 0 && svc.match === undefined && hasPorts(svc);
 
-/** What goes together. @throws DpvsError INVAL, NOTSUPP */
-function requireOptions(ports: boolean, port: number, o: SvcOptions, name: string): void {
+/** What goes together. @param proto undefined for services by match @throws DpvsError INVAL, NOTSUPP */
+function requireOptions(proto: Proto | undefined, port: number, o: SvcOptions, name: string): void {
+  const ports = proto?.hasPorts === true;
   if (o.persistent > 0 && !ports)
     throw new DpvsError('NOTSUPP', `service ${name}: only TCP and UDP services can be persistent`);
+  if (o.onePacket && proto?.onceState === undefined)
+    throw new DpvsError('NOTSUPP', `service ${name}: one-packet scheduling is for UDP services`);
   // As in LVS: the connections of a client to several ports belong together, or nobody would want such a service.
   if (ports && port === 0 && o.persistent === 0)
     throw new DpvsError('INVAL', `service ${name} has port 0`, 'only persistent services may (-p)');

@@ -181,7 +181,13 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     save: (s) => (s.netmask === NO_MASK ? '' : `-M ${s.netmask}`),
     show: (s) => (s.netmask === NO_MASK || s.persistent === 0 ? '' : `mask ${s.netmask}`),
   },
-  later({ name: 'ops', chars: 'o', doc: 'one-packet scheduling' }),
+  ...flag<SvcParams, SvcEntry>({
+    name: 'ops',
+    chars: 'o',
+    key: 'onePacket',
+    doc: 'schedule every packet anew (UDP)',
+    shown: 'ops',
+  }),
   later({ name: 'synproxy', chars: 'j', value: 'enable|disable', doc: 'SYN proxy' }),
   numeric({
     name: 'conn-timeout',

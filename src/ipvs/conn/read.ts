@@ -3,7 +3,7 @@
  * writing. Nothing is locked: a record that is taken or freed meanwhile may be missing or a packet old, but
  * what is returned is always of one connection, and reading never throws.
  */
-import { CONN_F_HASHED, DIR_IN, DIR_OUT } from '../../core/layout.js';
+import { CONN_F_HASHED, CONN_F_ONCE, DIR_IN, DIR_OUT } from '../../core/layout.js';
 import { PROTO_BY_NUMBER } from '../proto/index.js';
 import type { Proto } from '../proto/table.js';
 import { D, Records } from './records.js';
@@ -128,16 +128,19 @@ function read(r: Records, c: number): ConnView | undefined {
   const i = r.dir(c, DIR_IN);
   const o = r.dir(c, DIR_OUT);
   const b = r.bytes;
+  const hidden = (r.flags(c) & CONN_F_ONCE) !== 0;
+  const saddr = b.u32(i + D.saddr);
+  const sport = b.u16(i + D.sport);
   const view: ConnView = {
     conn: c,
     proto: proto.name,
     state: state.name,
     timeoutMs: r.timeoutMs(c),
     lastSeenMs: r.lastSeenMs(c),
-    caddr: b.u32(i + D.saddr),
-    cport: b.u16(i + D.sport),
-    vaddr: b.u32(i + D.daddr),
-    vport: b.u16(i + D.dport),
+    caddr: b.u32(hidden ? o + D.newDaddr : i + D.saddr),
+    cport: b.u16(hidden ? o + D.newDport : i + D.sport),
+    vaddr: b.u32(hidden ? o + D.newSaddr : i + D.daddr),
+    vport: b.u16(hidden ? o + D.newSport : i + D.dport),
     laddr: b.u32(o + D.daddr),
     lport: b.u16(o + D.dport),
     daddr: b.u32(i + D.newDaddr),
@@ -147,8 +150,8 @@ function read(r: Records, c: number): ConnView | undefined {
   const same =
     (r.flags(c) & CONN_F_HASHED) !== 0 &&
     r.createdMs(c) === created &&
-    b.u32(i + D.saddr) === view.caddr &&
-    b.u16(i + D.sport) === view.cport &&
+    b.u32(i + D.saddr) === saddr &&
+    b.u16(i + D.sport) === sport &&
     b.u16(o + D.dport) === view.lport;
   return same ? view : undefined;
 }

@@ -47,6 +47,8 @@ export interface Proto {
   readonly hasPorts: boolean;
   /** States by number. */
   readonly states: readonly StateInfo[];
+  /** State in which connections of one packet stay (src/ipvs/once.ts); absent: there are none. */
+  readonly onceState?: number;
   /** Events by number, for people. */
   readonly events: readonly string[];
   /** `next[(table * events + event) * states + state]`. */

@@ -21,6 +21,7 @@ export const udp: Proto = {
     // As `oneway`, of a connection that is opened from inside (SNAT).
     { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },
   ],
+  onceState: UDP.LAST,
   events: ['packet'],
   next: compile(
     ['NO', 'ON', 'NM', 'LA', 'OO'],

@@ -54,6 +54,8 @@ const EDGES = [0, 0xffff, 0xfffe, 1];
 /** One random world: what is configured, and frames for it. */
 export class World {
   readonly commands: Command[] = [];
+  /** Addresses of services whose answers to one client belong to many connections. */
+  readonly onePacket = new Set<number>();
   private readonly services: Service[] = [];
   private readonly sessions: Tuple[] = [];
   /** Tuples of answers that real servers, and hosts outside to hosts inside, may send. */
@@ -91,12 +93,15 @@ export class World {
       const port = persistent > 0 && r.chance(40) ? 0 : 1 + r.below(65535);
       const svc = { proto, addr: `10.1.1.${i + 1}`, port };
       addr('dpdk0', svc.addr, 32);
+      const onePacket = proto === 'udp' && r.chance(25);
+      if (onePacket) this.onePacket.add(ip(svc.addr));
       commands.push({
         op: 'svc.add',
         svc,
         scheduler: r.pick(BY_ORDER_OR_HASH),
         connTimeout: r.chance(40) ? 1 + r.below(20) : 0,
         expireQuiescent: r.chance(40),
+        onePacket,
         persistent,
         netmask: r.pick(['255.255.255.255', '255.255.255.0']),
         ...(r.chance(10) ? { bps: 1000 * r.below(100_000) } : {}),

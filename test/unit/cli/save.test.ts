@@ -86,6 +86,7 @@ const SVC: { [K in keyof SvcOptions]: fc.Arbitrary<SvcOptions[K]> } = {
   connTimeout: seconds,
   persistent: fc.integer({ min: 0, max: 31 * 86400 }),
   netmask: fc.constantFrom('255.255.255.255', '255.255.0.0', '0.0.0.0'),
+  onePacket: fc.boolean(),
   expireQuiescent: fc.boolean(),
   bps: fc.integer({ min: 0, max: 1e12 }),
   limitProportion: fc.integer({ min: 0, max: 100 }),
