@@ -143,7 +143,8 @@ export class Icmp {
     return this.packets.len(p) > hlen && !icmp.isError(icmp.type(b, l3 + hlen));
   }
 
-  private isForOneHost(p: number): boolean {
+  /** Sent to one address of ours alone, by IP and on the link: what may be answered, from that address. */
+  isForOneHost(p: number): boolean {
     const dst = ipv4.dst(this.packets.bytes, this.packets.l3(p));
     return this.packets.l2Class(p) === L2_HOST && this.routes.isLocal(dst);
   }

@@ -3,7 +3,7 @@
  * section 3.5.2), UDP "port unreachable", anything else "protocol unreachable" (RFC 1122 sections 4.1.3.1, 3.2.2.1).
  */
 import { DROP } from '../core/drops.js';
-import { L2_HOST, NO_PACKET } from '../core/packet.js';
+import { NO_PACKET } from '../core/packet.js';
 import type { Packets } from '../core/packet.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
@@ -39,7 +39,8 @@ export class Refuse {
     switch (ipv4.proto(b, l3)) {
       case ipv4.PROTO_TCP:
         if (!tcp.check(b, l4, len) || !tcp.checksumValid(b, l4, len, src, dst)) reason = DROP.L4_BAD_HEADER;
-        else if ((tcp.flags(b, l4) & tcp.RST) === 0 && packets.l2Class(p) === L2_HOST)
+        // RFC 1122 section 4.2.3.10: nothing sent to a broadcast address is answered, whatever frame it came in.
+        else if ((tcp.flags(b, l4) & tcp.RST) === 0 && this.icmp.isForOneHost(p))
           this.reset(p, l4, len, src, dst);
         break;
       case ipv4.PROTO_UDP:

@@ -63,9 +63,9 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   return STOLEN;
 }
 
-/** Unreachable (with its "fragmentation needed"), source quench, time exceeded. */
+/** All errors but redirects, which are for us: RFC 3022 section 4.3, RFC 1122 sections 3.2.2.1 to 3.2.2.5. */
 function isRelated(type: number): boolean {
-  return type === icmp.DEST_UNREACH || type === icmp.SOURCE_QUENCH || type === icmp.TIME_EXCEEDED;
+  return icmp.isError(type) && type !== icmp.REDIRECT;
 }
 
 /**

@@ -14,6 +14,8 @@ export class TunnelMtus {
 
   /** Datagrams of more than `mtu` bytes, outer header included, do not reach `addr`. */
   learn(addr: number, mtu: number, nowMs: number): void {
+    // A late or forged report must not raise what is known (RFC 1191 section 3).
+    if (this.limit(addr, mtu, nowMs) < mtu) return;
     this.known.set(addr, MTU, Math.max(mtu, LEAST));
     this.known.set(addr, UNTIL, Math.floor(nowMs / 1000) + LIFE_S);
   }

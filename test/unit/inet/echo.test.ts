@@ -48,6 +48,18 @@ describe('ping of one of our addresses', () => {
     l.expectBalanced();
   });
 
+  it('is answered with the TTL of the configuration, whatever TTL it came with', () => {
+    const l = new Lab({
+      addrs: [`${VIP}/24`],
+      neighs: [`192.168.100.3 ${PEER}`],
+      config: { defaultTtl: 99 },
+    });
+    for (const ttl of [0, 1, 255]) l.inject(0, ping({ src: '192.168.100.3', dst: VIP, ttl, smac: PEER }));
+    l.run();
+    expect(l.take(0).map((f) => decode(f).ip!.ttl)).toEqual([99, 99, 99]);
+    l.expectBalanced();
+  });
+
   it('is answered for every size up to the MTU', () => {
     const l = lab();
     for (let n = 0; n <= 1472; n++) {

@@ -138,6 +138,27 @@ describe('validation', () => {
     ['UDP longer than the datagram', udp({ ...from, dst: `${US}:9`, udpLen: 9 }), { L4_BAD_HEADER: 1 }],
     ['UDP shorter than its header', udp({ ...from, dst: `${US}:9`, udpLen: 7 }), { L4_BAD_HEADER: 1 }],
     ['a TCP reset', tcp({ ...from, dst: `${US}:9`, flags: 'R' }), { IP_NO_PROTO: 1 }],
+    // RFC 1122 sections 4.2.3.10 and 3.2.1.3: the reset would come from the broadcast address.
+    [
+      "a SYN to the subnet's broadcast address in a frame for us",
+      tcp({ ...from, dst: '192.168.100.255:9', flags: 'S' }),
+      { IP_NO_PROTO: 1 },
+    ],
+    [
+      'a SYN to the limited broadcast address in a frame for us',
+      tcp({ ...from, dst: '255.255.255.255:9', flags: 'S' }),
+      { IP_NO_PROTO: 1 },
+    ],
+    [
+      'UDP to a broadcast address in a frame for us',
+      udp({ ...from, dst: '192.168.100.255:9' }),
+      { IP_NO_PROTO: 1 },
+    ],
+    [
+      'an ICMP message of an unknown type',
+      icmp({ ...from, src: CLIENT, dst: US, type: 200, data: ramp(12) }),
+      { ICMP_IGNORED: 1 },
+    ],
   ];
 
   it.each(cases)('%s is dropped without an answer', (_, frame, drops) => {
@@ -159,6 +180,64 @@ describe('validation', () => {
     lab.run();
     expect(sansId(lab.take(0))).toEqual(sansId([error(frame, 12, 0, pointer * 0x1000000)]));
     expect(lab.drops()).toEqual({ IP_BAD_OPTION: 1 });
+    lab.expectBalanced();
+  });
+
+  // RFC 1122 section 3.2.2. Options are judged before addresses are.
+  it.each([
+    ['from 0.0.0.0', { src: '0.0.0.0:1' }],
+    ['from a loopback address', { src: '127.0.0.1:1' }],
+    ['from a multicast address', { src: '224.0.0.1:1' }],
+    ['from a reserved address', { src: '240.0.0.1:1' }],
+    ['from the limited broadcast address', { src: '255.255.255.255:1' }],
+    ["from the subnet's broadcast address", { src: '192.168.100.255:1' }],
+    ['from our own address', { src: `${US}:1` }],
+    ['to a multicast address', { dst: '224.0.0.1:1' }],
+    ['to the limited broadcast address', { dst: '255.255.255.255:1' }],
+    ["to the subnet's broadcast address", { dst: '192.168.100.255:1' }],
+    ['in a broadcast frame', { dmac: BROADCAST_MAC }],
+    ['in a multicast frame', { dmac: '01:00:5e:00:00:01' }],
+    ['that is a later fragment', { offset: 64 }],
+  ])('a malformed option in a datagram %s is not reported', (_, o) => {
+    const lab = make({ forwarding: true });
+    lab.inject(0, toUs({ options: [7, 1, 4, 0], ...o }));
+    lab.run();
+    expect([lab.take(0), lab.take(1), lab.drops()]).toEqual([[], [], { IP_BAD_OPTION: 1 }]);
+    lab.expectBalanced();
+  });
+
+  it('a malformed option in an ICMP error is not reported', () => {
+    const lab = make();
+    lab.inject(0, icmp({ ...from, src: CLIENT, dst: US, type: 3, options: [7, 1, 4, 0], data: ramp(28) }));
+    lab.run();
+    expect([lab.take(0), lab.drops()]).toEqual([[], { IP_BAD_OPTION: 1 }]);
+  });
+
+  it('nothing behind "end of options" is looked at, and options that we do not know are skipped', () => {
+    const lab = make();
+    // A source route behind the end; then option 30, which nobody has assigned.
+    for (const options of [
+      [0, 131, 1, 9],
+      [30, 4, 9, 9],
+    ])
+      lab.inject(0, ping({ ...from, src: CLIENT, dst: US, options }));
+    lab.run();
+    expect(lab.take(0).map((f) => decode(f).icmp?.type)).toEqual([0, 0]);
+    expect(lab.drops()).toEqual({});
+  });
+
+  it('a redirect changes no route', () => {
+    const lab = make({ forwarding: true });
+    lab.route('0.0.0.0/0', { via: HOST });
+    const far = through({ dst: '8.8.8.8:53' });
+    lab.inject(
+      0,
+      icmp({ ...from, src: CLIENT, dst: US, type: 5, code: 1, rest: 0xc0a86403, data: payloadOf(far) }),
+      far,
+    );
+    lab.run();
+    expect(lab.take(1).map((f) => decode(f).dmac)).toEqual([HOST_MAC]);
+    expect([lab.take(0), lab.drops()]).toEqual([[], { ICMP_IGNORED: 1 }]);
     lab.expectBalanced();
   });
 
@@ -487,6 +566,18 @@ describe('fragmenting', () => {
       [148, 4, 0, 0],
     ]);
     expect(reassemble(frames)).toHaveLength(608);
+    lab.expectBalanced();
+  });
+
+  it('fills up what it copies to whole words', () => {
+    const lab = make({ forwarding: true });
+    lab.command('link.set', { dev: 'dpdk1', mtu: 500 });
+    lab.inject(0, through({ data: ramp(600), options: [130, 3, 9, 7, 3, 4, 0, 0] }));
+    lab.run();
+    expect(lab.take(1).map((f) => decode(f).ip!.options)).toEqual([
+      [130, 3, 9, 7, 3, 4, 0, 0],
+      [130, 3, 9, 0],
+    ]);
     lab.expectBalanced();
   });
 

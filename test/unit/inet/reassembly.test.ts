@@ -65,6 +65,27 @@ describe('an echo in fragments', () => {
     }
   });
 
+  // RFC 791 section 3.2: source, destination, protocol and identification tell datagrams apart.
+  it('does not mix with fragments of others that have its identification', () => {
+    const lab = make({
+      addrs: [`${US}/24`, '192.168.100.101/24'],
+      neighs: [`${PEER} ${MAC}`, `192.168.100.4 ${MAC}`],
+    });
+    const [a, b, c] = [
+      { src: PEER, dst: US, data: ramp(100) },
+      { src: '192.168.100.4', dst: US, data: ramp(100).reverse() },
+      { src: PEER, dst: '192.168.100.101', data: ramp(100).fill(9) },
+    ].map((o) => fragmentsOf(request(o), 56)) as [Uint8Array[], Uint8Array[], Uint8Array[]];
+    const other = ipv4({ src: PEER, dst: US, smac: MAC, id: 7, offset: 56, proto: 99, payload: ramp(52) });
+    const out = send(lab, other, a[0]!, b[0]!, c[0]!, c[1]!, a[1]!, b[1]!);
+    expect(out.map((f) => [decode(f).ip!.src, decode(f).ip!.dst, decode(f).icmp!.data])).toEqual([
+      ['192.168.100.101', PEER, ramp(100).fill(9)],
+      [US, PEER, ramp(100)],
+      [US, '192.168.100.4', ramp(100).reverse()],
+    ]);
+    lab.expectBalanced();
+  });
+
   it('of nothing but zeros has the checksum that is right for it', () => {
     const lab = make();
     const zero = icmp({ src: PEER, dst: US, smac: MAC, type: 8, rest: 0, data: new Uint8Array(4000) });

@@ -354,6 +354,15 @@ describe('an error from inside the tunnel', () => {
     expect(rig.inet.errors).toMatchObject([{ type: 3, code: 4, info: 980 }]);
   });
 
+  it('with a larger MTU than the one that is known changes nothing (RFC 1191 section 3)', () => {
+    const rig = opened();
+    rig.fromServer(error(tooBig));
+    rig.fromServer(error({ ...tooBig, rest: 1400 }));
+    rig.inet.generation++;
+    expect(rig.fromClient(data)).toEqual([]);
+    expect(rig.inet.errors.map((e) => e.info)).toEqual([980, 980, 980]);
+  });
+
   it('of an old router that names no MTU means 576 bytes', () => {
     const rig = opened();
     rig.fromServer(error({ type: 3, code: 4 }));
