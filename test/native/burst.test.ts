@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { DROP } from '../../src/core/drops.js';
-import { ALLOC_CAP, EXC_CAP, LCORE_STATS, MBUF, PKT, PKT_F_REDIRECTED } from '../../src/core/layout.js';
+import { EXC_CAP, LCORE_BLOCK, LCORE_STATS, MBUF, PKT, PKT_F_REDIRECTED } from '../../src/core/layout.js';
 import { L2_HOST } from '../../src/core/packet.js';
 import type { TestLcore } from './support/rig.js';
 import {
@@ -396,7 +396,7 @@ describe('mistakes of the stack', () => {
     const port = startPort('net_ring0');
     const lc = lcore(1, [port]);
     poll(lc);
-    const blank = new Uint32Array(lc.config.block)[(lc.config.block.byteLength >>> 2) - ALLOC_CAP]!;
+    const blank = new Uint32Array(lc.config.block)[LCORE_BLOCK.at.alloc >>> 2]!;
     expect(blank).toBeGreaterThan(0);
     lc.packets.transmit(blank, port);
     expect(codeOf(() => native.flush(1))).toBe('BAD_ARG');
