@@ -123,6 +123,10 @@ const TABLE = {
     text: 'another lcore was entering a client of a persistent service',
     hint: 'its thread did not run meanwhile: too few CPUs for the lcores?',
   },
+  SCTP_FRAGMENT: {
+    text: 'SCTP in IP fragments where its ports change',
+    hint: 'let SCTP do path-MTU discovery, or use ipvsadm -g or -i',
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

@@ -9,7 +9,7 @@
 import { isIPv4 } from 'node:net';
 import { DpvsError } from './errors.js';
 
-export const MATCH_PROTOS = ['tcp', 'udp', 'icmp'] as const;
+export const MATCH_PROTOS = ['tcp', 'udp', 'icmp', 'sctp'] as const;
 export type MatchProto = (typeof MATCH_PROTOS)[number];
 
 /** Addresses and ports, both ends included. */

@@ -15,8 +15,7 @@ export function flowRules(destOffset: number, xmitTtl: boolean): FlowRules {
     destOffset,
     xmitTtl,
     tableIn: Uint8Array.from(XMIT_BY_FWD, (x) => x?.tableIn ?? NONE),
-    // Where the native loop looks for ports, others have none.
-    protos: PROTOS.filter((p) => p.hasPorts).map(flowProto),
+    protos: PROTOS.filter((p) => p.native).map(flowProto),
   };
 }
 
@@ -27,7 +26,7 @@ function flowProto(proto: Proto): FlowProto {
     events: proto.events.length,
     next: proto.next,
     eventOf: byFlags((b) => {
-      const event = proto.event(b, 0);
+      const event = proto.event(b, 0, tcp.HEADER_LEN);
       return event === NO_EVENT ? NONE : event;
     }),
     opens: byFlags((b) => Number(proto.opens(b, 0))),

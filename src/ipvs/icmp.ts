@@ -7,7 +7,7 @@ import { DROP } from '../core/drops.js';
 import { DIR_IN, DIR_OUT } from '../core/layout.js';
 import type { Bytes } from '../core/bytes.js';
 import { ACCEPT, STOLEN } from '../inet/api.js';
-import { applyDelta, applyDeltaUdp } from '../wire/checksum.js';
+import { applyDelta } from '../wire/checksum.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
 import { D } from './conn/records.js';
@@ -16,7 +16,7 @@ import { PROTO_BY_NUMBER } from './proto/index.js';
 import type { Proto } from './proto/table.js';
 import { receiveTunnelError } from './tunnel-errors.js';
 import { deliver, nextHop } from './xmit/nexthop.js';
-import { setPorts } from './xmit/rewrite.js';
+import { rewriteL4 } from './xmit/rewrite.js';
 
 /** What a quotation must hold of the transport header (RFC 792): the ports are in it. */
 const QUOTED_L4 = 8;
@@ -114,9 +114,7 @@ function restore(v: Ipvs, b: Bytes, dir: number, proto: Proto, q3: number, q4: n
   ipv4.setSrc(b, q3, f.u32(dir + D.saddr));
   ipv4.setDst(b, q3, f.u32(dir + D.daddr));
   ipv4.setChecksum(b, q3, applyDelta(ipv4.checksum(b, q3), ~r.u16[(dir + D.ipDelta) >>> 1]! & 0xffff));
-  setPorts(proto, b, q4, f.u16(dir + D.sport), f.u16(dir + D.dport));
-  const at = q4 + proto.checksumOff;
-  if (at + 2 > end) return;
   const delta = ~r.u16[(dir + D.l4Delta) >>> 1]! & 0xffff;
-  b.setU16(at, proto.optionalChecksum ? applyDeltaUdp(b.u16(at), delta) : applyDelta(b.u16(at), delta));
+  const len = ipv4.dataLen(b, q3);
+  rewriteL4(proto, b, q4, len, end, f.u16(dir + D.sport), f.u16(dir + D.dport), delta);
 }

@@ -604,9 +604,14 @@ export class Ipvs implements FragmentHost {
     const b = packets.bytes;
     const r = table.records;
     const xmit = this.modeOf(c);
+    const isFragment = ipv4.isFragment(b, l3);
+    if (isFragment && xmit.rewrites && proto.rewrite !== undefined) {
+      packets.drop(p, DROP.SCTP_FRAGMENT);
+      return;
+    }
     this.taken = c * 2 + d;
     r.setLastSeenMs(c, d, packets.nowMs);
-    const event = proto.event(b, l4);
+    const event = proto.event(b, l4, packets.end(p));
     if (event !== NO_EVENT) {
       const state = r.state(c);
       const next = step(proto, d === DIR_OUT ? TABLE_OUT : xmit.tableIn, event, state);
@@ -614,7 +619,7 @@ export class Ipvs implements FragmentHost {
     }
     if (d === DIR_OUT) proto.observe?.(r, c, b, l4, packets.end(p) - l4);
     this.count(c, d, ipv4.totalLen(b, l3));
-    if (ipv4.isFragment(b, l3)) this.renumber(c, d, l3, this.fragmentId);
+    if (isFragment) this.renumber(c, d, l3, this.fragmentId);
     xmit.send(this.x, p, c, d);
   }
 

@@ -24,6 +24,7 @@ export const PROTO_ICMP = 1;
 export const PROTO_IPIP = 4;
 export const PROTO_TCP = 6;
 export const PROTO_UDP = 17;
+export const PROTO_SCTP = 132;
 
 /** Bits of the fragment field. */
 export const DF = 0x4000;

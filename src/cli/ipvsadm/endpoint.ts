@@ -58,7 +58,7 @@ const matchService: KeyOption = {
   chars: 'H',
   value: 'MATCH',
   group: SERVICE,
-  doc: 'packets by proto=tcp|udp|icmp,src-range=IP[-IP][:PORT[-PORT]],dst-range=…,iif=DEV,oif=DEV',
+  doc: 'packets by proto=tcp|udp|icmp|sctp,src-range=IP[-IP][:PORT[-PORT]],dst-range=…,iif=DEV,oif=DEV',
   parse: (text) => {
     try {
       return { addr: '0.0.0.0', port: 0, ...parseMatch(text) };
@@ -84,7 +84,7 @@ const later = (spec: OptionSpec): KeyOption => idle({ ...spec, later: true });
 export const SERVICE_KEYS: readonly KeyOption[] = [
   byPort('tcp-service', 't', 'tcp', 'a TCP service'),
   byPort('udp-service', 'u', 'udp', 'a UDP service'),
-  later({ name: 'sctp-service', value: 'HOST:PORT', doc: 'an SCTP service' }),
+  byPort('sctp-service', '', 'sctp', 'an SCTP service'),
   icmpService,
   later({ name: 'icmpv6-service', chars: '1', doc: 'an ICMPv6 service' }),
   idle({

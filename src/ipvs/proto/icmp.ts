@@ -1,7 +1,7 @@
 /**
  * ICMP queries as the load balancer sees them: echo and timestamp (RFC 792). In place of ports, a message has its identifier
  * on the side that asks and the type of the request on the side that answers, so that request and reply are the two directions of
- * one connection. Only this path handles them; the native loop knows TCP and UDP.
+ * one connection.
  */
 import type { Bytes } from '../../core/bytes.js';
 import * as wire from '../../wire/icmp.js';
@@ -41,6 +41,7 @@ export const icmp: Proto = {
   number: PROTO_ICMP,
   name: 'icmp',
   hasPorts: false,
+  native: false,
   states: [
     { key: 'none', name: 'ICMP_NONE', timeout: 2, connTimeout: true },
     { key: 'normal', name: 'ICMP_NORMAL', timeout: 300, connTimeout: true },

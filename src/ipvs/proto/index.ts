@@ -1,10 +1,11 @@
 /** Registry of transport protocols: a new one is a file here and a line below. */
 import { icmp } from './icmp.js';
+import { sctp } from './sctp.js';
 import type { Proto, SetTimeouts, StateInfo } from './table.js';
 import { tcp } from './tcp.js';
 import { udp } from './udp.js';
 
-export const PROTOS: readonly Proto[] = [tcp, udp, icmp];
+export const PROTOS: readonly Proto[] = [tcp, udp, icmp, sctp];
 
 /** By IP protocol number; a lookup on the packet path. */
 export const PROTO_BY_NUMBER: readonly (Proto | undefined)[] = Array.from({ length: 256 }, (_, n) =>

@@ -42,9 +42,11 @@ export interface StateInfo {
 export interface Proto {
   /** IP protocol number. */
   readonly number: number;
-  readonly name: 'tcp' | 'udp' | 'icmp';
+  readonly name: 'tcp' | 'udp' | 'icmp' | 'sctp';
   /** Without them, services and real servers have port 0. */
   readonly hasPorts: boolean;
+  /** The native loop forwards it. */
+  readonly native: boolean;
   /** States by number. */
   readonly states: readonly StateInfo[];
   /** State in which connections of one packet stay (src/ipvs/once.ts); absent: there are none. */
@@ -66,12 +68,17 @@ export interface Proto {
    * @param more what stands there is a first fragment: the datagram goes on behind `end`
    */
   check(b: Bytes, l4: number, end: number, more: boolean): boolean;
-  /** The event that a checked packet is, or `NO_EVENT`. */
-  event(b: Bytes, l4: number): number;
+  /** The event that a checked packet is, or `NO_EVENT`. Its datagram, or what is here of it, ends at `end`. */
+  event(b: Bytes, l4: number, end: number): number;
   /** True when a packet without a connection may be given a new one. */
   opens(b: Bytes, l4: number): boolean;
   /** Writes the ports where they do not stand first in the header. The checksum is the caller's business. */
   setPorts?(b: Bytes, l4: number, sport: number, dport: number): void;
+  /**
+   * Writes the ports, and the checksum where that is no Internet checksum (RFC 1071): in place of `setPorts` and deltas.
+   * @param len of header and data; the beginning, up to `end`, is there
+   */
+  rewrite?(b: Bytes, l4: number, len: number, end: number, sport: number, dport: number): void;
   /** Notes what a packet of the real server says, `len` bytes from its transport header on. */
   observe?(r: Records, c: number, b: Bytes, l4: number, len: number): void;
   /** Called when a connection has expired, before it is released. */

@@ -56,6 +56,7 @@ export const tcp: Proto = {
   number: PROTO_TCP,
   name: 'tcp',
   hasPorts: true,
+  native: true,
   states: [
     { key: 'none', name: 'TCP_NONE', timeout: 2 },
     { key: 'established', name: 'TCP_EST', timeout: 90, active: true, connTimeout: true, set: 'tcp' },

@@ -13,6 +13,7 @@ export const udp: Proto = {
   number: PROTO_UDP,
   name: 'udp',
   hasPorts: true,
+  native: true,
   states: [
     { key: 'none', name: 'UDP_NONE', timeout: 2, connTimeout: true },
     { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },

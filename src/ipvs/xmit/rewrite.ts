@@ -59,14 +59,38 @@ export function rewrite(
   ipv4.setDst(b, l3, f.u32(dir + D.newDaddr));
   ipv4.setChecksum(b, l3, applyDelta(ipv4.checksum(b, l3), ip));
   if (ipv4.fragOffset(b, l3) !== 0) return;
-  setPorts(proto, b, l4, f.u16(dir + D.newSport), f.u16(dir + D.newDport));
-  const at = l4 + proto.checksumOff;
+  const len = ipv4.dataLen(b, l3);
   const delta = r.u16[(dir + D.l4Delta) >>> 1]!;
+  rewriteL4(proto, b, l4, len, l4 + len, f.u16(dir + D.newSport), f.u16(dir + D.newDport), delta);
+}
+
+/**
+ * Gives a transport header other ports, and its checksum what changes.
+ * @param len of header and data; the beginning, up to `end`, is there
+ * @param delta what the checksum changes by, addresses included where they count
+ */
+export function rewriteL4(
+  proto: Proto,
+  b: Bytes,
+  l4: number,
+  len: number,
+  end: number,
+  sport: number,
+  dport: number,
+  delta: number,
+): void {
+  if (proto.rewrite !== undefined) {
+    proto.rewrite(b, l4, len, end, sport, dport);
+    return;
+  }
+  setPorts(proto, b, l4, sport, dport);
+  const at = l4 + proto.checksumOff;
+  if (at + 2 > end) return;
   b.setU16(at, proto.optionalChecksum ? applyDeltaUdp(b.u16(at), delta) : applyDelta(b.u16(at), delta));
 }
 
 /** Writes the ports of a transport header; its checksum is the caller's business. */
-export function setPorts(proto: Proto, b: Bytes, l4: number, sport: number, dport: number): void {
+function setPorts(proto: Proto, b: Bytes, l4: number, sport: number, dport: number): void {
   if (proto.setPorts !== undefined) {
     proto.setPorts(b, l4, sport, dport);
     return;
