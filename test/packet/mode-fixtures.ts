@@ -3,14 +3,26 @@
  * and we are on one link; with two, the real server is on a second one.
  */
 import type { Command } from '../../src/control/schema.js';
-import { arp, BROADCAST_MAC, icmp, ipip, ipv4, payloadOf, ramp, tcp, udp } from '../support/frames.js';
-import type { TcpOptions, UdpOptions } from '../support/frames.js';
+import {
+  arp,
+  BROADCAST_MAC,
+  fragmentsOf,
+  icmp,
+  ipip,
+  ipv4,
+  payloadOf,
+  ramp,
+  sctp,
+  tcp,
+  udp,
+} from '../support/frames.js';
+import type { SctpOptions, TcpOptions, UdpOptions } from '../support/frames.js';
 import { macOf } from '../support/lab.js';
 import type { Fixture, Placed, Step } from './fixtures.js';
 
 type Mode = 'nat' | 'dr' | 'tunnel' | 'fullnat';
-type Proto = 'tcp' | 'udp';
-type Any = Partial<TcpOptions & UdpOptions>;
+type Proto = 'tcp' | 'udp' | 'sctp';
+type Any = Partial<TcpOptions & UdpOptions & SctpOptions>;
 
 const CLIENT_IP = '192.168.100.3';
 const CLIENT = `${CLIENT_IP}:40000`;
@@ -65,6 +77,14 @@ const TWO: Arms = {
 
 const toUs = { smac: CLIENT_MAC, dmac: macOf(0) };
 const toClient = { smac: macOf(0), dmac: CLIENT_MAC };
+
+const BUILD = { tcp, udp, sctp };
+/** SCTP with chunks of these types. */
+const chunks = (...types: number[]): Any => ({
+  tag: types[0] === INIT ? 0 : 7,
+  chunks: types.map((type) => ({ type, value: ramp(16) })),
+});
+const [DATA, INIT, INIT_ACK, ABORT, COOKIE_ECHO, COOKIE_ACK] = [0, 1, 2, 6, 10, 11] as const;
 
 class Case {
   private readonly rsToUs: { smac: string; dmac: string };
@@ -128,7 +148,7 @@ class Case {
   // ----- frames
 
   private build(eth: object, src: string, dst: string, o: Any): Uint8Array {
-    return this.proto === 'tcp' ? tcp({ ...o, ...eth, src, dst }) : udp({ ...o, ...eth, src, dst });
+    return BUILD[this.proto]({ ...o, ...eth, src, dst });
   }
   fromClient(o: Any): Uint8Array {
     return this.build(toUs, CLIENT, VIP, o);
@@ -143,8 +163,11 @@ class Case {
       case 'dr':
         return this.build(this.toRs, CLIENT, VIP, o);
       default:
-        return ipip({ ...this.toRs, src: this.arms.ours, dst: this.arms.rs }, this.fromClient(o));
+        return this.inTunnel(this.fromClient(o));
     }
+  }
+  inTunnel(frame: Uint8Array): Uint8Array {
+    return ipip({ ...this.toRs, src: this.arms.ours, dst: this.arms.rs }, frame);
   }
   /** An answer; in DR and tunnel mode one that takes its way through us. */
   fromServer(o: Any): Uint8Array {
@@ -173,12 +196,22 @@ class Case {
   opened(): Step[] {
     if (this.proto === 'udp')
       return [this.in({ data: 'a' }), ...(this.bothWays ? [this.back({ data: 'b' })] : [])];
+    if (this.proto === 'sctp') {
+      const answers = this.bothWays ? [this.back(chunks(INIT_ACK)), this.back(chunks(COOKIE_ACK, DATA))] : [];
+      return [
+        this.in(chunks(INIT)),
+        ...answers.slice(0, 1),
+        this.in(chunks(COOKIE_ECHO)),
+        ...answers.slice(1),
+      ];
+    }
     const answer = this.bothWays ? [this.back({ flags: 'SA', seq: 9000, ack: 1001 })] : [];
     return [this.in({ flags: 'S', seq: 1000 }), ...answer, this.in({ flags: 'A', seq: 1001, ack: 9001 })];
   }
   /** A datagram of `size` bytes of an open connection. */
   sized(size: number, o: Any = {}): Any {
     if (this.proto === 'udp') return { data: ramp(size - 28), ...o };
+    if (this.proto === 'sctp') return { tag: 7, chunks: [{ type: DATA, value: ramp(size - 36) }], ...o };
     return { flags: 'A', seq: 1001, ack: 9001, data: ramp(size - 40), ...o };
   }
 
@@ -264,7 +297,13 @@ function ofCase(c: Case): Fixture[] {
   const open = { open: 1 };
   const full = { tos: 0x10, id: 0x1234, df: true, ttl: 17 };
   const end: Any = { flags: 'FA', seq: 1001, ack: 9001 };
-  const tcpEnd = bothWays ? [c.in(end), c.back({ flags: 'FA', seq: 9001, ack: 1002 })] : [c.in(end)];
+  const ends = {
+    tcp: bothWays
+      ? [c.in(end), c.back({ flags: 'FA', seq: 9001, ack: 1002 }), wait(9000)]
+      : [c.in(end), wait(9000)],
+    udp: [wait(9000)],
+    sctp: [c.in(chunks(DATA, ABORT)), c.in(chunks(ABORT)), wait(61_100)],
+  };
   const dead = c.fromClient(c.sized(60, { ttl: 0 }));
   const last = c.fromClient(c.sized(60, { ttl: 1 }));
   const room = mode === 'tunnel' ? 1480 : 1500;
@@ -277,8 +316,7 @@ function ofCase(c: Case): Fixture[] {
         c.in(c.sized(100, full)),
         c.in(c.sized(room, { df: true })),
         ...(bothWays ? [c.back(c.sized(1500, full)), c.back(c.sized(41, { ttl: 1 }))] : []),
-        ...(proto === 'tcp' ? tcpEnd : []),
-        wait(9000),
+        ...ends[proto],
       ],
       { config: { udpTimeoutsMs: { oneway: 5000, normal: 5000 } } },
     ),
@@ -343,7 +381,7 @@ function ofCase(c: Case): Fixture[] {
         { ...open, drops: mode === 'tunnel' ? { ICMP_DONE: 1 } : {} },
       ),
     );
-  if (proto === 'udp') list.push(cut(c));
+  if (proto === 'udp') list.push(cut(c), pieces(c));
   if (!bothWays && c.arms === TWO) list.push(...passingBy(c));
   return list;
 }
@@ -351,8 +389,29 @@ function ofCase(c: Case): Fixture[] {
 /** Frames of one step are compared port by port. */
 const sortByPort = (frames: Placed[]): Placed[] => frames.sort((a, b) => a.port - b.port);
 
-const first = (proto: Proto, ttl: number): Any =>
-  proto === 'tcp' ? { flags: 'S', ttl } : { data: 'a', ttl };
+const first = (proto: Proto, ttl: number): Any => ({
+  ...{ tcp: { flags: 'S' }, udp: { data: 'a' }, sctp: chunks(INIT) }[proto],
+  ttl,
+});
+
+/** Fragments, the first one last, and answers in fragments. */
+function pieces(c: Case): Fixture {
+  const o = { id: 9, data: ramp(2500) };
+  const [a, b] = fragmentsOf(c.fromClient(o), 1440) as [Uint8Array, Uint8Array];
+  // Where the source changes, so does the identification.
+  const sent = (whole: Uint8Array): Uint8Array[] => fragmentsOf(whole, 1440);
+  const there =
+    c.mode === 'tunnel'
+      ? [a, b].map((f) => c.inTunnel(f))
+      : sent(c.toServer({ ...o, id: c.mode === 'fullnat' ? id(1) : 9 }));
+  const steps: Step[] = [{ in: c.onClientSide(b, a), out: c.onServerSide(...there) }];
+  if (c.bothWays)
+    steps.push({
+      in: c.onServerSide(...fragmentsOf(c.fromServer(o), 1440).reverse()),
+      out: c.onClientSide(...sent(c.toClient({ ...o, id: id(2) }))),
+    });
+  return c.fixture('fragments in any order go the way of the first one', steps, { open: 1 });
+}
 
 /** A datagram of 1480 bytes without DF over a link of 1400. */
 function cut(c: Case): Fixture {
@@ -467,7 +526,7 @@ function respoof(frame: Uint8Array): Uint8Array {
 
 export const MODE_FIXTURES: readonly Fixture[] = (['nat', 'dr', 'tunnel', 'fullnat'] as const).flatMap(
   (mode) =>
-    (['tcp', 'udp'] as const).flatMap((proto) =>
+    (['tcp', 'udp', 'sctp'] as const).flatMap((proto) =>
       [ONE, TWO].flatMap((arms) => ofCase(new Case(mode, proto, arms))),
     ),
 );

@@ -85,17 +85,10 @@ export class Arms {
         const mode = servers[server];
         if (mode === undefined) continue;
         await d.ok('ipvsadm', '-a', flag, service, '-r', `${this.address(server)}:${port}`, mode);
-        if (mode === '-b')
-          await d.ok(
-            'ipvsadm',
-            '-P',
-            flag,
-            service,
-            '-z',
-            this.lip,
-            '-F',
-            this.o.arms === 1 ? 'dpdk0' : SECOND_IF,
-          );
+      }
+      if (Object.values(servers).includes('-b')) {
+        const dev = this.o.arms === 1 ? 'dpdk0' : SECOND_IF;
+        await d.ok('ipvsadm', '-P', flag, service, '-z', this.lip, '-F', dev);
       }
     }
   }

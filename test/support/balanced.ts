@@ -19,6 +19,7 @@ export const AGENT = {
   udpSizes: here('agents/udp-sizes.mjs'),
   tcpHold: here('agents/tcp-hold.mjs'),
   mutate: here('agents/mutate.py'),
+  sctp: here('agents/sctp.py'),
 };
 export const UDP_ECHO = here('servers/udp-echo.mjs');
 

@@ -53,6 +53,16 @@ export interface UdpOptions extends Ipv4Options {
   udpLen?: number;
 }
 
+export interface SctpOptions extends Ipv4Options {
+  /** Verification tag. */
+  tag?: number;
+  /** By type and value; their lengths are right unless given. */
+  chunks?: readonly { type: number; flags?: number; value?: Uint8Array | string; len?: number }[];
+  badL4Checksum?: boolean;
+  /** 0 in place of the checksum (RFC 9653). */
+  noChecksum?: boolean;
+}
+
 export interface IcmpOptions extends Ipv4Options {
   type: number;
   code?: number;
@@ -141,6 +151,10 @@ export function udp(o: UdpOptions): Uint8Array {
   return ipv4({ ...o, proto: 17, payload: udpDatagram(o) });
 }
 
+export function sctp(o: SctpOptions): Uint8Array {
+  return ipv4({ ...o, proto: 132, payload: sctpPacket(o) });
+}
+
 export function icmp(o: IcmpOptions): Uint8Array {
   return ipv4({ ...o, proto: 1, payload: icmpMessage(o) });
 }
@@ -196,6 +210,17 @@ export function udpDatagram(o: UdpOptions): Uint8Array {
   ]);
   if (!o.noChecksum) put16(message, 6, (l4sum(o, 17, message) || 0xffff) ^ (o.badL4Checksum ? 0x5555 : 0));
   return message;
+}
+
+export function sctpPacket(o: SctpOptions): Uint8Array {
+  const chunks = (o.chunks ?? []).map(({ type, flags = 0, value = '', len }) => {
+    const v = bytes(value);
+    return pad4(concat([new Uint8Array([type, flags]), u16(len ?? 4 + v.length), v]));
+  });
+  const packet = concat([u16(port(o.src)), u16(port(o.dst)), u32(o.tag ?? 0), u32(0), ...chunks]);
+  const sum = (crc32c(packet) ^ (o.badL4Checksum ? 0x5555 : 0)) >>> 0;
+  if (!o.noChecksum) viewOf(packet).setUint32(8, sum, true);
+  return packet;
 }
 
 export function icmpMessage(o: Omit<IcmpOptions, 'src' | 'dst'>): Uint8Array {
@@ -298,6 +323,7 @@ export interface Decoded {
   };
   udp?: { sport: number; dport: number; checksum: number; data: Uint8Array };
   icmp?: { type: number; code: number; rest: number; data: Uint8Array };
+  sctp?: { sport: number; dport: number; tag: number; checksum: number; types: number[] };
 }
 
 /** Takes a frame apart. Lengths that don't fit throw. */
@@ -368,6 +394,18 @@ function decodeIpv4(d: Decoded, b: Uint8Array): void {
       checksum: p.getUint16(6),
       data: payload.slice(8),
     };
+  } else if (d.ip.proto === 132) {
+    if (payload.length < 12) bad('short SCTP header');
+    const types: number[] = [];
+    for (let at = 12; at + 4 <= payload.length; at += (Math.max(p.getUint16(at + 2), 4) + 3) & ~3)
+      types.push(payload[at]!);
+    d.sctp = {
+      sport: p.getUint16(0),
+      dport: p.getUint16(2),
+      tag: p.getUint32(4),
+      checksum: p.getUint32(8, true),
+      types,
+    };
   } else if (d.ip.proto === 1) {
     if (payload.length < 8) bad('short ICMP header');
     d.icmp = { type: payload[0]!, code: payload[1]!, rest: p.getUint32(4), data: payload.slice(8) };
@@ -389,6 +427,10 @@ export function summary(frame: Uint8Array): string {
     return `tcp ${i.src}:${t.sport} > ${i.dst}:${t.dport} ${t.flags} seq ${t.seq} ack ${t.ack} len ${t.data.length}`;
   }
   if (d.udp) return `udp ${i.src}:${d.udp.sport} > ${i.dst}:${d.udp.dport} len ${d.udp.data.length}`;
+  if (d.sctp) {
+    const s = d.sctp;
+    return `sctp ${i.src}:${s.sport} > ${i.dst}:${s.dport} chunks ${s.types.join(',')} len ${i.payload.length}`;
+  }
   if (d.icmp)
     return `icmp ${i.src} > ${i.dst} type ${d.icmp.type} code ${d.icmp.code} len ${d.icmp.data.length}`;
   return `ip ${i.src} > ${i.dst} proto ${i.proto} offset ${i.offset}${i.mf ? '+' : ''} len ${i.payload.length}`;
@@ -432,6 +474,11 @@ function checkDatagram(b: Uint8Array, d: Decoded): void {
   if (d.tcp && l4sum({ src: i.src, dst: i.dst }, 6, i.payload) !== 0) bad('TCP checksum');
   if (d.udp && d.udp.checksum !== 0 && l4sum({ src: i.src, dst: i.dst }, 17, i.payload) !== 0)
     bad('UDP checksum');
+  if (d.sctp && d.sctp.checksum !== 0) {
+    const packet = Uint8Array.from(i.payload);
+    packet.fill(0, 8, 12);
+    if (crc32c(packet) !== d.sctp.checksum) bad('SCTP checksum');
+  }
   if (i.proto === 4 && !i.mf && i.offset === 0) checkFrame(ethernet({ type: 0x0800, payload: i.payload }));
   if (!d.icmp) return;
   if (rfc1071(i.payload) !== 0) bad('ICMP checksum');
@@ -455,6 +502,16 @@ export function rfc1071(b: Uint8Array): number {
   });
   while (acc > 0xffff) acc = (acc % 0x10000) + Math.floor(acc / 0x10000);
   return 0xffff - acc;
+}
+
+/** CRC32c bit by bit (RFC 9260 appendix A). */
+export function crc32c(b: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of b) {
+    crc ^= byte;
+    for (let i = 0; i < 8; i++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  }
+  return ~crc >>> 0;
 }
 
 function l4sum(o: { src: string; dst: string }, proto: number, segment: Uint8Array): number {

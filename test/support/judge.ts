@@ -25,6 +25,7 @@ const PREFERENCES = [
   'ip.check_checksum:TRUE',
   'tcp.check_checksum:TRUE',
   'udp.check_checksum:TRUE',
+  'sctp.checksum:CRC32C',
   'ip.defragment:TRUE', // checksums of datagrams that leave in fragments are judged too
   'tcp.desegment_tcp_streams:FALSE',
   'tcp.analyze_sequence_numbers:FALSE',
@@ -51,6 +52,7 @@ const BAD_TRANSPORT = [
   // Linux writes 0xffff for 0 into TCP too (skb_checksum_help); DR and tunnel hand it on.
   '(tcp.checksum.status == "Bad" and tcp.checksum != 0xffff)',
   'udp.checksum.status == "Bad"',
+  'sctp.checksum.status == "Bad"',
   '(udp and not icmp and not ip.fragment and ip.proto#1 != 4 and not (udp.length + ip.hdr_len#1 == ip.len#1))',
   '(udp and not icmp and not ip.fragment and ip.proto#1 == 4 and not (udp.length + ip.hdr_len#2 == ip.len#2))',
 ];

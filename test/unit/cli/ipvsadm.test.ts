@@ -685,4 +685,25 @@ describe('services by match and ICMP services', () => {
       entries[1]!.svc,
     ]);
   });
+
+  it('SCTP has a long option only, in commands, lists and saved lines', async () => {
+    const svc = { proto: 'sctp', addr: '10.0.0.100', port: 3868 } as const;
+    expect((await ipvsadm('-A --sctp-service 10.0.0.100:3868 -s rr')).calls[0]!.params).toEqual({
+      svc,
+      scheduler: 'rr',
+    });
+    const entry = { ...entries[1]!, svc };
+    expect((await ipvsadm('-ln', { ...listing, 'svc.list': [entry] })).out).toContain(
+      '\nSCTP 10.0.0.100:3868 rr\n',
+    );
+    const { out } = await ipvsadm('-S', {
+      'svc.list': [entry],
+      'laddr.list': [],
+      'timeout.get': { set: { tcp: 0, tcpFin: 0, udp: 0 } },
+    });
+    expect(out.split('\n')[0]).toBe('-A --sctp-service 10.0.0.100:3868 -s rr');
+    const { code, calls } = await run(main, ['-R'], { stdin: out });
+    expect(code).toBe(0);
+    expect((calls[0]!.params as { svc: unknown }).svc).toEqual(svc);
+  });
 });

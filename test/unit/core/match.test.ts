@@ -39,7 +39,7 @@ describe('a match', () => {
     ['proto=tcp,color=red', 11, "'color' is none of"],
     ['proto', 6, "'proto' needs '='"],
     ['proto=tcp,proto=udp', 11, "'proto' is there twice"],
-    ['proto=sctp,af=ipv4', 7, "'sctp' is none of tcp, udp, icmp"],
+    ['proto=gre,af=ipv4', 7, "'gre' is none of tcp, udp, icmp, sctp"],
     ['proto=tcp,af=ipv6', 14, "'ipv6' is not ipv4"],
     ['af=ipv4', 8, "'proto=' is missing"],
     ['proto=tcp,oif=a', 16, "one of 'src-range=', 'dst-range=' and 'af=' is missing"],

@@ -6,6 +6,7 @@ import {
   ipip,
   payloadOf,
   ramp,
+  sctp,
   tcp,
   type TcpOptions,
   udp,
@@ -14,7 +15,7 @@ import {
 import { CLIENT, LIP, OUR_MAC, PEER_MAC, Rig, type RigOptions, VIP } from './rig.js';
 
 type Mode = 'nat' | 'dr' | 'tunnel';
-type Proto = 'tcp' | 'udp';
+type Proto = 'tcp' | 'udp' | 'sctp';
 const sent = { smac: OUR_MAC, dmac: PEER_MAC };
 const ROUTER = '10.0.0.254';
 const [vip, client] = [VIP, CLIENT].map((e) => e.split(':')[0]!) as [string, string];
@@ -22,7 +23,9 @@ const rs = '192.168.0.2';
 /** NAT changes the port too. */
 const RS: Record<Mode, string> = { nat: `${rs}:8080`, dr: `${rs}:80`, tunnel: `${rs}:80` };
 const MODES: Mode[] = ['nat', 'dr', 'tunnel'];
-const CASES = MODES.flatMap((mode) => (['tcp', 'udp'] as const).map((proto) => [mode, proto] as const));
+const CASES = MODES.flatMap((mode) =>
+  (['tcp', 'udp', 'sctp'] as const).map((proto) => [mode, proto] as const),
+);
 
 function rigOf(mode: Mode, proto: Proto = 'tcp', o: RigOptions = {}): Rig {
   const rig = new Rig(o);
@@ -31,8 +34,15 @@ function rigOf(mode: Mode, proto: Proto = 'tcp', o: RigOptions = {}): Rig {
 }
 
 type Any = Partial<TcpOptions & UdpOptions>;
-const build = (proto: Proto, src: string, dst: string, o: Any = {}): Uint8Array =>
-  proto === 'tcp' ? tcp({ flags: 'S', ...o, src, dst }) : udp({ ...o, src, dst });
+function build(proto: Proto, src: string, dst: string, o: Any = {}): Uint8Array {
+  if (proto === 'tcp') return tcp({ flags: 'S', ...o, src, dst });
+  if (proto === 'udp') return udp({ ...o, src, dst });
+  // An INIT, with parameters as data.
+  const value = Uint8Array.from([...new Uint8Array(16), ...Buffer.from(o.data ?? '')]);
+  return sctp({ ...o, src, dst, chunks: [{ type: 1, value }] });
+}
+/** Headers of the three, in whole datagrams. */
+const HEADERS: Record<Proto, number> = { tcp: 40, udp: 28, sctp: 52 };
 /** A packet of the client, and what the mode makes of it. */
 const fromClient = (proto: Proto, o: Any = {}): Uint8Array => build(proto, CLIENT, VIP, o);
 function toServer(mode: Mode, proto: Proto, o: Any = {}): Uint8Array {
@@ -70,7 +80,7 @@ describe.each(CASES)('%s of %s', (mode, proto) => {
     const rig = rigOf(mode, proto);
     rig.inet.mtu = 1400;
     const room = mode === 'tunnel' ? 1380 : 1400;
-    const header = proto === 'tcp' ? 40 : 28;
+    const header = HEADERS[proto];
     const of = (size: number, df: boolean): Any => ({ df, id: 9, data: ramp(size - header) });
     expect(rig.fromClient(fromClient(proto, of(room, true)))).toEqual([
       toServer(mode, proto, of(room, true)),

@@ -85,7 +85,7 @@ describe('a TCP segment', () => {
     ['P', NO_EVENT],
     ['U', NO_EVENT],
   ])('with flags %s is one event by priority', (flags, event) => {
-    expect(tcp.event(segment(flags), 0)).toBe(event);
+    expect(tcp.event(segment(flags), 0, 20)).toBe(event);
   });
 
   it.each([

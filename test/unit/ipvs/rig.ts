@@ -189,7 +189,7 @@ export class Rig {
 
   /** VIP with the given real servers by Full-NAT and one local address. */
   serve(
-    proto: 'tcp' | 'udp' = 'tcp',
+    proto: 'tcp' | 'udp' | 'sctp' = 'tcp',
     o: { dests?: string[]; scheduler?: string; fwd?: string } & Partial<SvcOptions> = {},
   ): void {
     const svc = { proto, ...endpoint(VIP) };
@@ -202,7 +202,7 @@ export class Rig {
 
   addDest(
     at: string,
-    proto: 'tcp' | 'udp' = 'tcp',
+    proto: 'tcp' | 'udp' | 'sctp' = 'tcp',
     o: { weight?: number; maxConn?: number; minConn?: number; fwd?: string } = {},
   ): void {
     const svc = { proto, ...endpoint(VIP) };
