@@ -14,15 +14,17 @@ const PROTOS = ['tcp', 'udp', 'icmp'] as const;
 type ProtoName = (typeof PROTOS)[number];
 
 /** Hosts of 192.168/16 on port 1 leave from WAN to port 0. */
-function gateway(): Rig {
+function gateway({ scheduler = 'rr', wans = [WAN] } = {}): Rig {
   const rig = new Rig({ config: { fragmentEntries: 16, fragmentBuffers: 32, fragmentTtlMs: 1000 } });
-  rig.addAddress(WAN);
+  for (const wan of wans) rig.addAddress(wan);
   const match: MatchSpec = { src: { from: '192.168.0.0', to: '192.168.0.99', fromPort: 0, toPort: 65535 } };
   for (const proto of PROTOS) {
     const svc = { proto, addr: '0.0.0.0', port: 0, match };
-    rig.services.apply('svc.add', { svc, scheduler: 'rr', connTimeout: 0 });
-    const dest = { addr: WAN, port: 0 };
-    rig.services.apply('dest.add', { svc, dest, fwd: 'snat', weight: 1, maxConn: 0, minConn: 0 });
+    rig.services.apply('svc.add', { svc, scheduler, connTimeout: 0 });
+    for (const addr of wans) {
+      const dest = { addr, port: 0 };
+      rig.services.apply('dest.add', { svc, dest, fwd: 'snat', weight: 1, maxConn: 0, minConn: 0 });
+    }
   }
   return rig;
 }
@@ -94,6 +96,19 @@ describe('a mapping', () => {
     rig.advance(101_000, 1000);
     expect(rig.conns).toBe(0);
   });
+});
+
+it('the connections of one host have one address when the scheduler is sh (RFC 4787 REQ-2)', () => {
+  const rig = gateway({ scheduler: 'sh', wans: [WAN, '192.168.0.201', '192.168.0.202'] });
+  const used = Array.from({ length: 8 }, (_, host) => {
+    const addrs = Array.from({ length: 4 }, (_2, n) => {
+      const [f] = out(rig, udp({ src: `192.168.0.${10 + host}:${100 + n}`, dst: `10.9.9.${n + 1}:53` }));
+      return decode(f!).ip!.src;
+    });
+    expect(new Set(addrs).size).toBe(1);
+    return addrs[0];
+  });
+  expect(new Set(used).size).toBeGreaterThan(1);
 });
 
 describe('the MTU of the way out', () => {
