@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AGENT, type HttpLoad, SHORT_TIMEOUTS } from './balanced.js';
 import { BIN, Daemon } from './daemon.js';
-import { Recorder, type Verdict } from './judge.js';
+import { type JudgeOptions, Recorder, type Verdict } from './judge.js';
 import { succeed, until } from './process.js';
 import { startNginx } from './servers/nginx.js';
 import { ADDRESS, FAR, SECOND_IF, Topology } from './topology.js';
@@ -130,10 +130,10 @@ export class Arms {
     return JSON.parse(await this.t.succeed('client', ['node', ...args])) as never;
   }
 
-  async judge(): Promise<Verdict[]> {
+  async judge(options?: JudgeOptions): Promise<Verdict[]> {
     const { recorders } = this;
     this.recorders = [];
-    return Promise.all(recorders.map((r) => r.judge()));
+    return Promise.all(recorders.map((r) => r.judge(options)));
   }
 
   async remove(): Promise<void> {

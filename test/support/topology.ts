@@ -13,6 +13,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { PREFIX, removeNamespace } from '../../tools/test-ground.mjs';
 import { Kept, run, type RunOptions, type Outcome, succeed, succeedSync, until } from './process.js';
 
@@ -43,6 +44,15 @@ export const PORT_IF = 'dpdk0';
 export const SECOND_IF = 'dpdk1';
 /** Where frames of dpvs come out on the side of the switch. */
 const SWITCH_IF: Record<Device, string> = { tap: PORT_IF, af_packet: 'swdpdk0', af_xdp: 'swdpdk0' };
+
+const FAULTS = fileURLToPath(new URL('agents/faults.py', import.meta.url));
+
+export interface Faults {
+  loss: number;
+  reorder: number;
+  duplicate: number;
+  corrupt: number;
+}
 
 let count = 0;
 const alive = new Set<Topology>();
@@ -172,6 +182,27 @@ export class Topology {
       ['rs2', 'eth1'],
     ] as const)
       this.offloadsOff(host, name);
+  }
+
+  /**
+   * Cuts the client's cable and mends it with one that loses, reorders, duplicates and corrupts frames, in both directions.
+   * @param percent of frames, each
+   */
+  async faultyCable(seed: number, percent: Faults): Promise<Kept> {
+    this.ip('lb', [
+      'link set swclient nomaster',
+      'link add faultin type veth peer name faultout',
+      'link set faultin up',
+      'link set faultout master br0 up',
+    ]);
+    const { loss, reorder, duplicate, corrupt } = percent;
+    const faults = [seed, loss, reorder, duplicate, corrupt].map(String);
+    const cable = this.keep('lb', ['python3', FAULTS, 'swclient', 'faultin', ...faults]);
+    await until('the cable is there', () => {
+      if (!cable.running) throw new Error(cable.stderr);
+      return cable.stdout.includes('ready');
+    });
+    return cable;
   }
 
   /** MAC of a host's interface. */
