@@ -13,9 +13,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 const DIFF = 'differential';
 const FUZZ = 'sanitize';
+const TALK = 'conversations';
 const ENGINE = 'native/src/engine.cc';
 
-/** Suite, what is broken, file, text, what stands there instead. */
+/** Suite (part of a file's name in test/native, or tools/sanitize), what is broken, file, text, what stands there instead. */
 const MUTANTS = [
   // Bounds: records hold garbage, frames are short.
   [FUZZ, 'adjacency index', ENGINE, 'lc.adjacencies[d.adj % ADJ_CAP]', 'lc.adjacencies[d.adj]'],
@@ -42,7 +43,26 @@ const MUTANTS = [
   [DIFF, 'native: old generation', ENGINE, 'd.adjGen != lc.block->generation', 'false'],
   [DIFF, 'native: neighbour to be asked', ENGINE, '(a.flags & ADJ_F_READY) == 0', 'false'],
   [DIFF, 'native: SYN over a closing connection', ENGINE, 'proto.opens[flags] != 0', 'false'],
+  [TALK, 'native: MTU by one', ENGINE, 'h.total > d.mtu', 'h.total > d.mtu + 1'],
+  [TALK, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],
+  [DIFF, 'native: computed checksum 0', ENGINE, 'now == 0 ? UINT16_C(0xffff) : now', 'now'],
+  [TALK, 'native: last packet seen', ENGINE, 'c.lastSeenMs = now;', ''],
   // And the other way round.
+  [
+    DIFF,
+    'TypeScript: reopening clients',
+    'src/ipvs/ipvs.ts',
+    'return state.closing !== undefined &&',
+    'return false &&',
+  ],
+  [
+    DIFF,
+    'TypeScript: adjacencies of an earlier life',
+    'src/ipvs/ipvs.ts',
+    'r.u32[(r.dir(c, DIR_OUT) + D.adj) >>> 2] = 0;',
+    '',
+  ],
+  [DIFF, 'TypeScript: gauges', 'src/ipvs/ipvs.ts', 'this.stats.moved(r.dest(c), inactive === 0);', ''],
   [
     DIFF,
     'TypeScript: timeouts of native changes',

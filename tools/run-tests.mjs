@@ -23,7 +23,7 @@ const LAYERS = [
     name: 'native',
     what: 'the addon',
     command: vitest('test/native/vitest.config.ts'),
-    limit: 180,
+    limit: 300,
     root: true,
   },
   {

@@ -130,6 +130,8 @@ export class Lcore {
       this.wakeRedirected();
       head[beatAt]! += 1;
       const told = received === 0 || loops % MESSAGE_INTERVAL === 0 ? this.messages() : 0;
+      // Packets that had waited for a neighbour leave before the native loop forwards later ones.
+      if (told > 0 && packets.pending()) native.flush(id);
       if (services.build() || received > 0 || told > 0) idle.busy();
       else idle.idle();
     }

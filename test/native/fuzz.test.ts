@@ -205,7 +205,7 @@ class Garbage {
 
 function round(seed: number): void {
   const r = new Rng(seed * 104_729);
-  const world = new World(r);
+  const world = new World(r, seed);
   let now = 1_000_000;
   const ipvs = { xmitTtl: r.chance(50) };
   const side = new Side({

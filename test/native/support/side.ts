@@ -19,6 +19,7 @@ import {
   LCORE_STATS,
   MBUF,
 } from '../../../src/core/layout.js';
+import { DROP } from '../../../src/core/drops.js';
 import { Packets } from '../../../src/core/packet.js';
 import { SaPool } from '../../../src/core/sapool.js';
 import { InetStack } from '../../../src/inet/inet.js';
@@ -26,6 +27,7 @@ import { flowIndex } from '../../../src/ipvs/conn/flow-index.js';
 import { takeShortWay } from '../../../src/ipvs/established.js';
 import { flowRules } from '../../../src/ipvs/flow-rules.js';
 import { Ipvs, type IpvsConfig } from '../../../src/ipvs/ipvs.js';
+import { sharedMemory } from '../../../src/ipvs/shared.js';
 import { Replica } from '../../../src/lcore/replica.js';
 import { Netif } from '../../../src/netif/netif.js';
 import { parseIpv4 } from '../../../src/wire/ipv4.js';
@@ -54,31 +56,31 @@ export const macOf = (device: number): string => `02:00:00:00:00:0${device + 1}`
 export class Side {
   readonly id: number;
   readonly ports: readonly number[];
-  readonly packets: Packets;
-  readonly replica: Replica;
-  readonly inet: InetStack;
-  readonly ipvs: Ipvs;
   readonly conns: SharedArrayBuffer;
   readonly adjacencies: SharedArrayBuffer;
   readonly block: SharedArrayBuffer;
   readonly stats: SharedArrayBuffer;
+  packets!: Packets;
+  replica!: Replica;
+  inet!: InetStack;
+  ipvs!: Ipvs;
   /** Changes of state that the native loop has told of. */
   events = 0;
   /** Packets that took the short way. */
   short = 0;
-  private readonly netif: Netif;
+  private netif!: Netif;
+  private readonly shared = sharedMemory(1);
 
-  constructor(o: SideOptions) {
+  constructor(private readonly o: SideOptions) {
     this.id = o.id;
     this.ports = o.ports;
     this.conns = native.mapAnonymous(o.conns * CONN4.size);
     this.adjacencies = native.mapAnonymous(ADJ_CAP * ADJ.size);
     this.stats = native.mapAnonymous(DEST_AT + DEST_CAP * DEST_STATS.size);
-    const block = native.mapAnonymous(LCORE_BLOCK.size);
-    this.block = block;
+    this.block = native.mapAnonymous(LCORE_BLOCK.size);
     native.lcoreCreate({
       id: o.id,
-      block,
+      block: this.block,
       stats: this.stats,
       statsOffset: 0,
       rxQueues: o.ports.map((port) => ({ port, queue: 0 })),
@@ -87,13 +89,19 @@ export class Side {
       conns: this.conns,
       adjacencies: this.adjacencies,
     });
-    native.lcoreBind(o.id);
     native.lcoreClock(o.id, o.nowMs);
+    this.begin([]);
+  }
+
+  /** The worker of src/lcore/lcore.ts begins: its stack over the memory of the lcore. */
+  private begin(snapshot: readonly Command[]): void {
+    const { o } = this;
+    native.lcoreBind(o.id);
     native.poll(o.id, 0);
     const { arena, bufferOffset } = pool();
     const stats = { buffer: this.stats, offset: 0 };
     const flush = (): number => native.flush(o.id);
-    this.packets = new Packets({ arena, bufferOffset, block, stats, lcore: o.id, flush });
+    this.packets = new Packets({ arena, bufferOffset, block: this.block, stats, lcore: o.id, flush });
     this.replica = new Replica(
       o.ports.map((portId, i) => ({ name: `dpdk${i}`, portId, mac: macOf(i), mtu: 1500 })),
       1,
@@ -126,16 +134,22 @@ export class Side {
       inet: this.inet,
       services: this.replica.services,
       saPool,
-      index: flowIndex(native, o.id, block),
+      index: flowIndex(native, o.id, this.block),
       conns: this.conns,
       destStats: new Float64Array(this.stats, DEST_AT, (DEST_CAP * DEST_STATS.size) >>> 3),
+      shared: this.shared,
       lcore: 1,
       lcores: 1,
       config: o.ipvs,
     });
     native.flowRules(o.id, flowRules(DEST_AT, o.ipvs.xmitTtl ?? false));
     if (o.path === 'flow') this.netif.offload();
-    if (o.path === 'stack') return;
+    if (o.path !== 'stack') this.takeShortWay();
+    for (const c of snapshot) this.replica.apply(c, true);
+    while (this.replica.services.build());
+  }
+
+  private takeShortWay(): void {
     takeShortWay(this.netif, this.inet, this.ipvs);
     const way = this.netif.shortcut!;
     this.netif.shortcut = (p) => {
@@ -145,10 +159,23 @@ export class Side {
     };
   }
 
+  /** Dies between two bursts and lives again, as src/master/lcores.ts does it. */
+  restart(): void {
+    const freed = native.lcoreReclaim(this.id);
+    const { counters } = this.packets;
+    counters[(LCORE_STATS.at.drops >>> 3) + DROP.LCORE_RESTART]! += freed;
+    counters[LCORE_STATS.at.held >>> 3] = 0;
+    counters[LCORE_STATS.at.restarts >>> 3]! += 1;
+    this.begin(this.replica.snapshot());
+    this.ipvs.rebuild();
+  }
+
+  /** As between two turns of the loop: what a command sends leaves before anything that comes later. */
   apply(command: Command): void {
     this.replica.apply(command);
     // At once: the two sides take their turns at other times.
     while (this.replica.services.build());
+    if (this.packets.pending()) native.flush(this.id);
   }
 
   /** One turn of the loop of src/lcore/lcore.ts at `nowMs`. @returns packets received */
@@ -219,15 +246,24 @@ export class Side {
     };
   }
 
-  /** Connection records as hex by the tuple of the client. */
+  /** Connection records as hex by the tuple of the client; those that have none by all that they are. */
   records(): Map<string, string> {
     const out = new Map<string, string>();
     const r = this.ipvs.table.records;
-    const bytes = Buffer.from(this.conns);
     for (let c = 1; c < r.capacity; c++) {
       if (!r.isUsed(c)) continue;
-      const at = c * CONN4.size;
-      out.set(bytes.toString('hex', at, at + 13), bytes.toString('hex', at, at + CONN4.size));
+      const record = Buffer.from(this.conns, c * CONN4.size, CONN4.size);
+      let key = record.toString('hex', 0, DIR4.at.proto + 1);
+      let hex = record.toString('hex');
+      if (record[0] === 0) {
+        // One-packet scheduling: in place of tuples there are numbers of connections, which the other side gives otherwise.
+        const own = Buffer.from(record);
+        own.fill(0, 0, 4);
+        if (own[DIR4.size] === 0) own.fill(0, DIR4.size, DIR4.size + 4);
+        hex = own.toString('hex');
+        for (let n = 0; out.has((key = `${hex} ${n}`)); n++);
+      }
+      out.set(key, hex);
     }
     return out;
   }

@@ -1,5 +1,6 @@
 /** Random services and random traffic for them, good and bad, from a seed. */
 import type { Command } from '../../../src/control/schema.js';
+import { SCHEDULERS } from '../../../src/ipvs/sched/index.js';
 import { formatIpv4 } from '../../../src/wire/ipv4.js';
 import { ip, macOf } from './side.js';
 
@@ -27,7 +28,7 @@ interface Service {
   proto: 'tcp' | 'udp';
   addr: string;
   port: number;
-  dests: { addr: string; port: number }[];
+  dests: { dest: { addr: string; port: number }; fwd: (typeof MODES)[number] }[];
 }
 interface Tuple {
   /** Device that packets with it arrive on. */
@@ -41,15 +42,20 @@ interface Tuple {
 
 /**
  * Schedulers that don't look at load: the native loop takes the known connections of a burst before the new ones, so that a
- * new one sees states of packets that came behind it.
+ * new one sees states of packets that came behind it. With others packets come one by one.
  */
-const BY_ORDER_OR_HASH = ['rr', 'wrr', 'sh', 'dh', 'conhash', 'mh', 'fo'];
+const BY_ORDER_OR_HASH = new Set(['rr', 'wrr', 'sh', 'dh', 'conhash', 'mh', 'fo']);
 const GATEWAY = '10.1.0.254';
 /** What hosts inside (192.168.1.0/24) have as address outside. */
 const WAN = '10.1.3.1';
 const ETH = 14;
 const TCP_SHAPES = [0x02, 0x12, 0x10, 0x10, 0x10, 0x18, 0x11, 0x04, 0x14, 0x01, 0x00, 0x29];
 const EDGES = [0, 0xffff, 0xfffe, 1];
+/** Largest datagrams that links and routes of a world may take. */
+const MTUS = [500, 576, 600, 1400, 1500];
+/** Header that a tunnel adds. */
+const OUTER = 20;
+const MODES = ['fullnat', 'fullnat', 'fullnat', 'nat', 'nat', 'dr', 'tunnel'] as const;
 
 /** One random world: what is configured, and frames for it. */
 export class World {
@@ -63,8 +69,18 @@ export class World {
   private readonly frame = Buffer.alloc(2048);
   private readonly statics: string[] = [];
   private broken = false;
+  readonly schedulers = new Set<string>();
+  /** See zeroSum(). */
+  private readonly sums: number[] = [];
+  /** Packets must not share a burst: a scheduler looks at states. */
+  readonly oneByOne: boolean;
 
-  constructor(private readonly r: Rng) {
+  /** @param number of the world: another one has other schedulers */
+  constructor(
+    private readonly r: Rng,
+    private readonly number: number,
+  ) {
+    this.oneByOne = r.chance(25);
     this.configure();
   }
 
@@ -93,12 +109,16 @@ export class World {
       const port = persistent > 0 && r.chance(40) ? 0 : 1 + r.below(65535);
       const svc = { proto, addr: `10.1.1.${i + 1}`, port };
       addr('dpdk0', svc.addr, 32);
+      // In turn and not by chance, so that each has its world.
+      const able = SCHEDULERS.filter((x) => BY_ORDER_OR_HASH.has(x.name) !== this.oneByOne);
+      const scheduler = able[(this.number + i) % able.length]!.name;
+      this.schedulers.add(scheduler);
       const onePacket = proto === 'udp' && r.chance(25);
       if (onePacket) this.onePacket.add(ip(svc.addr));
       commands.push({
         op: 'svc.add',
         svc,
-        scheduler: r.pick(BY_ORDER_OR_HASH),
+        scheduler,
         connTimeout: r.chance(40) ? 1 + r.below(20) : 0,
         expireQuiescent: r.chance(40),
         onePacket,
@@ -107,17 +127,19 @@ export class World {
         ...(r.chance(10) ? { bps: 1000 * r.below(100_000) } : {}),
         ...(r.chance(10) ? { limitProportion: r.below(101) } : {}),
       });
-      const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => ({
-        addr: `192.168.0.${10 + k}`,
-        port: port === 0 && r.chance(50) ? 0 : 1 + r.below(65535),
-      }));
-      for (const dest of dests) {
+      const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => {
+        const fwd = r.pick(MODES);
+        // Where the real server has the address of the service, it has its port as well.
+        const own = fwd === 'dr' || fwd === 'tunnel' || (port === 0 && r.chance(50));
+        return { dest: { addr: `192.168.0.${10 + k}`, port: own ? port : 1 + r.below(65535) }, fwd };
+      });
+      for (const { dest, fwd } of dests) {
         const weight = r.below(4);
         commands.push({
           op: 'dest.add',
           svc,
           dest,
-          fwd: 'fullnat',
+          fwd,
           weight,
           ...(r.chance(20) ? { maxConn: 20, minConn: r.below(20) } : { maxConn: 0, minConn: 0 }),
         });
@@ -145,7 +167,7 @@ export class World {
     const { r } = this;
     const s = r.pick(this.services);
     const svc = { proto: s.proto, addr: s.addr, port: s.port };
-    const dest = r.pick(s.dests);
+    const { dest, fwd } = r.pick(s.dests);
     const what = r.below(12);
     this.broken ||= what < 3;
     switch (what) {
@@ -163,7 +185,7 @@ export class World {
         return { op: 'dest.del', svc, dest };
       case 5:
       case 6:
-        return { op: 'dest.add', svc, dest, fwd: 'fullnat', weight: 1, maxConn: 0, minConn: 0 };
+        return { op: 'dest.add', svc, dest, fwd, weight: 1, maxConn: 0, minConn: 0 };
       case 7:
         return {
           op: 'svc.edit',
@@ -203,6 +225,11 @@ export class World {
     ];
   }
 
+  /** Tells of a checksum that the rewrite of some connection turns into 0. */
+  zeroSum(sum: number): void {
+    this.sums[this.sums.length < 16 ? this.sums.length : this.r.below(16)] = sum;
+  }
+
   // ----- what comes back
 
   /** Learns from a frame that was sent on a device. @returns an ARP reply that is due, or undefined */
@@ -210,7 +237,9 @@ export class World {
     if (f.readUInt16BE(12) === 0x0806)
       return f.readUInt16BE(20) === 1 && this.r.chance(85) ? this.arpReply(f) : undefined;
     const proto = f[23]!;
-    const answered = device === 1 ? f.readUInt32BE(26) >>> 16 !== 0xac10 : f.readUInt32BE(26) === ip(WAN);
+    // What goes to a real server, or from inside to the world.
+    const answered =
+      device === 1 ? f.readUInt32BE(30) >>> 8 === ip('192.168.0.0') >>> 8 : f.readUInt32BE(26) === ip(WAN);
     if (answered && (proto === 6 || proto === 17)) {
       const answer = {
         device,
@@ -259,14 +288,18 @@ export class World {
     const options = r.chance(1) ? 4 * (1 + r.below(10)) : 0;
     l4 += options;
     const header = t.proto === 6 ? 20 : 8;
-    const data = r.chance(4) ? 300 + r.below(1130) : r.below(40);
+    const data = this.payload(l4 - ETH + header);
     const length = l4 + header + data;
     this.ethernet(device);
     this.ipv4(id, length - ETH, t, options);
     frame.fill(id & 255, l4, length);
     frame.writeUInt16BE(t.sport, l4);
     frame.writeUInt16BE(t.dport, l4 + 2);
-    const sum = r.chance(5) ? r.pick(EDGES) : r.u16();
+    const sum = r.chance(5)
+      ? r.pick(EDGES)
+      : r.chance(10) && this.sums.length > 0
+        ? r.pick(this.sums)
+        : r.u16();
     if (t.proto === 6) {
       frame.writeUInt32BE(
         r.chance(80) ? (0xfffffc00 + r.below(2048)) % 2 ** 32 : r.u16() * 65536 + r.u16(),
@@ -303,6 +336,13 @@ export class World {
       for (let i = at + 2; i < Math.min(at + len, to); i++) frame[i] = r.below(256);
       at += Math.max(len, 2);
     }
+  }
+
+  /** Bytes behind headers of so many: few, many, or as many as make a datagram just fit somewhere. */
+  private payload(headers: number): number {
+    const { r } = this;
+    if (r.chance(5)) return Math.max(0, r.pick(MTUS) - r.pick([0, OUTER]) + r.below(3) - 1 - headers);
+    return r.chance(4) ? 300 + r.below(1130) : r.below(40);
   }
 
   private session(): Tuple {

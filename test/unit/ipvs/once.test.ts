@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { readConns } from '../../../src/ipvs/conn/read.js';
 import type { SvcOptions } from '../../../src/ipvs/options.js';
 import { formatIpv4 } from '../../../src/wire/ipv4.js';
-import { decode, udp } from '../../support/frames.js';
+import { decode, icmp, payloadOf, udp } from '../../support/frames.js';
 import { CLIENT, endpoint, LIP, Rig, RS, RS2, VIP } from './rig.js';
 
 const RSS = [RS, RS2];
@@ -16,6 +16,9 @@ function serving(fwd: string, o: Partial<SvcOptions> = {}): Rig {
   rig.serve('udp', { dests, fwd, onePacket: true, ...o });
   return rig;
 }
+
+/** The datagram that an ICMP error quotes. */
+const quoted = (frame: Uint8Array): Uint8Array => payloadOf(frame).subarray(28);
 
 describe('one-packet scheduling', () => {
   it.each(['fullnat', 'nat', 'dr'])(
@@ -56,6 +59,16 @@ describe('one-packet scheduling', () => {
       expect(decode(back!)).toMatchObject({ ip: { src: '10.1.1.1', dst: '10.0.0.1' }, udp: { sport: 80 } });
     }
     expect(rig.accepted).toBe(0);
+  });
+
+  it.each(['fullnat', 'nat'])('by %s: an error about a packet tells the client of its own packet', (fwd) => {
+    const rig = serving(fwd);
+    const [sent] = rig.fromClient(query('a'));
+    const [error] = rig.fromServer(
+      icmp({ src: RS.split(':')[0]!, dst: decode(sent!).ip!.src, type: 3, code: 3, data: payloadOf(sent!) }),
+    );
+    expect(decode(error!).ip).toMatchObject({ src: '10.1.1.1', dst: '10.0.0.1' });
+    expect(Buffer.from(quoted(error!)).equals(payloadOf(query('a')))).toBe(true);
   });
 
   it('waits for answers as long as the service says', () => {
