@@ -7,6 +7,7 @@ import { MEMIF } from './memif.js';
 import { PACKETS } from './packets.js';
 import { PCAP } from './pcap.js';
 import { QUALITY } from './quality.js';
+import { SCHED } from './sched.js';
 import { VETH } from './veth.js';
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -17,5 +18,6 @@ export const SCENARIOS: readonly Scenario[] = [
   ...QUALITY,
   ...COST,
   ...FLOW_TABLE,
+  ...SCHED,
   ...VETH,
 ];
