@@ -12,7 +12,7 @@ import { connect, type ControlClient, TransportError } from '../../src/control/c
 import { NET, networkFields, range } from './network.js';
 import { ROOT } from './paths.js';
 import { plugin } from './plugin.js';
-import { type Counters, Source } from './source.js';
+import { type Counters, num, Source } from './source.js';
 import { pinOthers, schedule, type Schedule, threadNamed } from './threads.js';
 
 export const DATA_CPU = 1;
@@ -199,6 +199,9 @@ function oneAnEntry(line: string): string[] {
   return [`${m[1]}${m[2]} {`, ...entries.map((e) => `${m[1]}    ${e}`), `${m[1]}}`];
 }
 
+/** Forwarding modes, as commands and the `mode` of results call them. */
+export type Fwd = 'fullnat' | 'nat' | 'dr' | 'tunnel' | 'snat';
+
 export class Dpvs extends Forwarder {
   client!: ControlClient;
   macs: readonly [string, string] = ['', ''];
@@ -244,7 +247,7 @@ export class Dpvs extends Forwarder {
   private async network(): Promise<void> {
     const { client } = this;
     await client.call('addr.add', { dev: 'dpdk0', addr: NET.vip, plen: 24 });
-    await client.call('addr.add', { dev: 'dpdk1', addr: '10.2.255.254', plen: 16 });
+    await client.call('addr.add', { dev: 'dpdk1', addr: NET.own, plen: 16 });
     await client.call('neigh.add', { dev: 'dpdk0', addr: NET.router, lladdr: NET.routerMac });
     await client.call('route.add', { dst: '0.0.0.0', plen: 0, via: NET.router, dev: 'dpdk0' });
     for (const addr of range(NET.rs, NET.rsCount)) {
@@ -252,15 +255,34 @@ export class Dpvs extends Forwarder {
     }
   }
 
-  /** A Full-NAT service with every real server and local address. */
-  async service(proto: 'tcp' | 'udp', port: number = NET.vport): Promise<void> {
+  /** A service with every real server and, for Full-NAT, every local address. */
+  async service(
+    proto: 'tcp' | 'udp',
+    port: number = NET.vport,
+    fwd: Exclude<Fwd, 'snat'> = 'fullnat',
+  ): Promise<void> {
     const { client } = this;
+    this.source.set('FWD', num(`FWD_${fwd.toUpperCase()}`));
+    // Direct routing and tunnels deliver to the virtual port.
+    const rsPort = fwd === 'fullnat' || fwd === 'nat' ? NET.rsPort : port;
     const svc = { proto, addr: NET.vip, port };
     await client.call('svc.add', { svc, scheduler: 'rr' });
-    for (const addr of range(NET.lip, NET.lipCount))
+    for (const addr of fwd === 'fullnat' ? range(NET.lip, NET.lipCount) : [])
       await client.call('laddr.add', { svc, addr, dev: 'dpdk1' });
     for (const addr of range(NET.rs, NET.rsCount)) {
-      await client.call('dest.add', { svc, dest: { addr, port: NET.rsPort }, fwd: 'fullnat' });
+      await client.call('dest.add', { svc, dest: { addr, port: rsPort }, fwd });
+    }
+  }
+
+  /** Gives whoever sends from dpdk0 one of the local addresses. */
+  async snat(proto: 'tcp' | 'udp'): Promise<void> {
+    const { client } = this;
+    this.source.set('FWD', num('FWD_SNAT'));
+    const svc = { proto, match: { iif: 'dpdk0', oif: 'dpdk1' } };
+    await client.call('svc.add', { svc, scheduler: 'rr' });
+    for (const addr of range(NET.lip, NET.lipCount)) {
+      await client.call('addr.add', { dev: 'dpdk1', addr, plen: 32, sapool: true });
+      await client.call('dest.add', { svc, dest: { addr, port: 0 }, fwd: 'snat' });
     }
   }
 

@@ -17,6 +17,8 @@ export const NET = {
   rsCount: 16,
   rsPort: 8080,
   rsMac: '02:00:00:00:02:01',
+  /** Of dpdk1; tunnels come from it. */
+  own: '10.2.255.254',
   lip: '10.2.1.1',
   lipCount: 16,
 } as const;
@@ -35,6 +37,7 @@ export function networkFields(macs: readonly [string, string]): Record<string, n
     RS_PORT: NET.rsPort,
     LIP: ip(NET.lip),
     LIP_COUNT: NET.lipCount,
+    TUNNEL: ip(NET.own),
     CLIENT: ip(NET.client),
     MAC_LB0: macNumber(macs[0]),
     MAC_LB1: macNumber(macs[1]),

@@ -36,6 +36,7 @@
 #define LONG_GAP 65536 /* ticks: some 25 us, shorter ones are everyday's */
 #define ETH 14
 #define IP 20
+#define IPIP 4
 
 /** A packet's tuple in network order, and the checksums of its 64-byte frame. */
 struct tuple {
@@ -76,8 +77,11 @@ static inline uint16_t client_port(uint64_t id) { return (uint16_t)(1024 + (id >
 
 /** The tuple of the first direction of flow `id`. */
 static inline struct tuple from_client(uint64_t id) {
-  struct tuple t = {rte_cpu_to_be_32(client_addr(id)), rte_cpu_to_be_32((uint32_t)ctl[F_VIP]),
-                    rte_cpu_to_be_16(client_port(id)), rte_cpu_to_be_16((uint16_t)ctl[F_VPORT]), (uint32_t)id};
+  const bool snat = ctl[F_FWD] == FWD_SNAT;
+  const uint64_t daddr = snat ? ctl[F_RS] + id % ctl[F_RS_COUNT] : ctl[F_VIP];
+  struct tuple t = {rte_cpu_to_be_32(client_addr(id)), rte_cpu_to_be_32((uint32_t)daddr),
+                    rte_cpu_to_be_16(client_port(id)),
+                    rte_cpu_to_be_16((uint16_t)ctl[snat ? F_RS_PORT : F_VPORT]), (uint32_t)id};
   return t;
 }
 
@@ -226,6 +230,44 @@ static void bad(enum field why) {
   add(why, 1);
 }
 
+static inline bool one_of(uint32_t addr, enum field first, enum field n) {
+  return rte_be_to_cpu_32(addr) - (uint32_t)ctl[first] < ctl[n];
+}
+
+/** What a real server must see of a flow whose client sends `t`: nobody else's packet, translated as the mode says. */
+static bool right_at_server(const struct tuple *t, const struct rte_ipv4_hdr *ip, const struct rte_udp_hdr *u) {
+  const bool from = ip->src_addr == t->saddr && u->src_port == t->sport;
+  const bool to_first = ip->dst_addr == t->daddr && u->dst_port == t->dport;
+  const bool to_rs = one_of(ip->dst_addr, F_RS, F_RS_COUNT) && rte_be_to_cpu_16(u->dst_port) == ctl[F_RS_PORT];
+  switch (ctl[F_FWD]) {
+    case FWD_NAT:
+      return from && to_rs;
+    case FWD_DR:
+    case FWD_TUNNEL:
+      return from && to_first;
+    case FWD_SNAT:
+      return one_of(ip->src_addr, F_LIP, F_LIP_COUNT) && to_first;
+    default:
+      return one_of(ip->src_addr, F_LIP, F_LIP_COUNT) && to_rs;
+  }
+}
+
+/** Takes the outer header of a tunnel off, and checks it against the inner one. @returns false when it is wrong */
+static bool open_tunnel(struct rte_mbuf *m) {
+  uint8_t *f = rte_pktmbuf_mtod(m, uint8_t *);
+  const struct rte_ipv4_hdr *outer = (void *)(f + ETH), *inner = outer + 1;
+  const uint32_t total = rte_be_to_cpu_16(outer->total_length);
+  const bool right = m->pkt_len >= ETH + IP + IP && outer->version_ihl == 0x45 && outer->next_proto_id == IPIP &&
+                     total == rte_be_to_cpu_16(inner->total_length) + (uint32_t)IP && total + ETH <= m->pkt_len &&
+                     outer->type_of_service == inner->type_of_service && outer->packet_id == inner->packet_id &&
+                     outer->fragment_offset == inner->fragment_offset && outer->time_to_live == inner->time_to_live &&
+                     rte_raw_cksum(outer, IP) == 0xffff && rte_be_to_cpu_32(outer->src_addr) == ctl[F_TUNNEL] &&
+                     one_of(outer->dst_addr, F_RS, F_RS_COUNT);
+  memmove(f + IP, f, ETH);
+  rte_pktmbuf_adj(m, IP);
+  return right;
+}
+
 /** Every byte that has a right value is compared with it. */
 static void verify(int side, struct rte_mbuf *m) {
   uint8_t *f = rte_pktmbuf_mtod(m, uint8_t *);
@@ -264,10 +306,7 @@ static void verify(int side, struct rte_mbuf *m) {
       return bad(F_BAD_TUPLE);
     return;
   }
-  const uint32_t lip = rte_be_to_cpu_32(ip->src_addr) - (uint32_t)ctl[F_LIP];
-  const uint32_t rs = rte_be_to_cpu_32(ip->dst_addr) - (uint32_t)ctl[F_RS];
-  if (lip >= ctl[F_LIP_COUNT] || rs >= ctl[F_RS_COUNT] || rte_be_to_cpu_16(u->dst_port) != ctl[F_RS_PORT])
-    return bad(F_BAD_TUPLE);
+  if (!right_at_server(&t, ip, u)) return bad(F_BAD_TUPLE);
   if (learnt != NULL && learnt[k].lport != 0 &&
       (learnt[k].lip != ip->src_addr || learnt[k].lport != u->src_port || learnt[k].rs != ip->dst_addr))
     bad(F_BAD_TUPLE);
@@ -369,6 +408,11 @@ static __rte_always_inline uint16_t sink(int side, struct rte_mbuf **pkts, uint1
     struct rte_mbuf *m = pkts[i];
     uint8_t *f = rte_pktmbuf_mtod(m, uint8_t *);
     struct rte_ipv4_hdr *ip = (void *)(f + ETH);
+    if (side == SERVER && ctl[F_FWD] == FWD_TUNNEL && f[12] == 8 && f[13] == 0) {
+      if (!open_tunnel(m)) bad(F_BAD_TUNNEL);
+      f = rte_pktmbuf_mtod(m, uint8_t *);
+      ip = (void *)(f + ETH);
+    }
     if (f[12] != 8 || f[13] != 0 || (ip->next_proto_id != IPPROTO_TCP && ip->next_proto_id != IPPROTO_UDP)) {
       add(F_FOREIGN, 1);
       rte_pktmbuf_free(m);

@@ -37,6 +37,8 @@ enum field {
   F_MAC_CLIENT = 25,
   F_MAC_SERVER = 26,
   F_CLIENT = 27, /* first client address; 2^20 of them */
+  F_FWD = 29, /* how the load balancer forwards: one of FWD_ */
+  F_TUNNEL = 30, /* its own address, the source of tunnels */
   F_FIRST_ID = 28, /* of the flows that are walked or made */
 
   /* --- counters, only ever growing; written by the lcore */
@@ -60,6 +62,7 @@ enum field {
   F_BAD_TUPLE = 81,
   F_BAD_LENGTH = 82,
   F_BAD_PAYLOAD = 83,
+  F_BAD_TUNNEL = 85, /* outer header */
   F_FOREIGN = 84, /* frames that are not of the bench, such as ARP */
   F_TSC_HZ = 88,
   F_LAST_ID = 89, /* next id that a walk or a maker of connections uses */
@@ -76,4 +79,6 @@ enum field {
 
 /* STATS writes the first and second port's own counters to F_RX0 and F_TX1. */
 enum order { ORDER_ARM = 1, ORDER_BUILD = 2, ORDER_DISARM = 3, ORDER_CLEAR = 4, ORDER_STATS = 5 };
+/* SNAT: the clients are inside, the real servers outside, and the local addresses those that clients get. */
+enum fwd { FWD_FULLNAT = 0, FWD_NAT = 1, FWD_DR = 2, FWD_TUNNEL = 3, FWD_SNAT = 4 };
 enum mode { MODE_IDLE = 0, MODE_WALK = 1, MODE_RUN = 2, MODE_SYN = 3, MODE_LIFE = 4 };

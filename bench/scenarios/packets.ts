@@ -4,8 +4,9 @@
  * during a verifying pass is checked byte by byte.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Dpvs, Testpmd } from '../lib/forwarder.js';
+import { Dpvs, type Fwd, Testpmd } from '../lib/forwarder.js';
 import { type Contestant, inTurns, rate, ratioOf } from '../lib/measure.js';
+import { NET } from '../lib/network.js';
 import type { Run } from '../lib/results.js';
 import { count } from '../lib/table.js';
 import type { Context, Scenario } from './context.js';
@@ -14,6 +15,8 @@ export interface Traffic {
   name: string;
   proto: 'udp' | 'tcp';
   flows: number;
+  /** Full-NAT when not said. */
+  fwd?: Fwd;
   /** 0 = IMIX. */
   frame: number;
   /** Share of 5tswap to reach, by path. */
@@ -21,12 +24,15 @@ export interface Traffic {
   slow?: boolean;
 }
 
+/** Answers of direct routing and tunnels do not come through the load balancer. */
+const sidesOf = (fwd: Fwd | undefined): number => (fwd === 'dr' || fwd === 'tunnel' ? 1 : 3);
+
 const PROTO = { udp: 17, tcp: 6 } as const;
 
 /** Opens `flows` connections, one after the other, and learns what each was given. @throws Error when some stay closed */
 export async function open(
   d: Dpvs,
-  t: Pick<Traffic, 'proto' | 'flows' | 'frame'>,
+  t: Pick<Traffic, 'proto' | 'flows' | 'frame' | 'fwd'>,
   say: (s: string) => void,
 ): Promise<void> {
   const { source } = d;
@@ -36,7 +42,7 @@ export async function open(
     PROTO: PROTO[t.proto],
     FRAME: 64,
     FLOWS: t.flows,
-    SIDES: 3,
+    SIDES: sidesOf(t.fwd),
     RATE: 0,
     VERIFY: 1,
     LATENCY: 0,
@@ -73,7 +79,9 @@ export async function verify(d: Dpvs, ms: number): Promise<number> {
   const { source } = d;
   const flows = source.get('FLOWS');
   const before = source.counters();
-  const sides = ['RX0', 'RX1'].map((field) => ({ field, from: source.get(field) }));
+  const sides = ['RX0', 'RX1']
+    .filter((_, i) => (source.get('SIDES') & (1 << i)) !== 0)
+    .map((field) => ({ field, from: source.get(field) }));
   source.set('VERIFY', 1);
   source.mode('RUN');
   const end = Date.now() + ms;
@@ -93,10 +101,10 @@ export async function verify(d: Dpvs, ms: number): Promise<number> {
 /** A testpmd that makes up the replies which dpvs would have translated. */
 export async function pmd(
   mode: 'io' | '5tswap',
-  t: Pick<Traffic, 'proto' | 'flows' | 'frame'>,
+  t: Pick<Traffic, 'proto' | 'flows' | 'frame' | 'fwd'>,
 ): Promise<Testpmd> {
   const p = await Testpmd.start(mode);
-  p.source.setAll({ PROTO: PROTO[t.proto], FRAME: t.frame, FLOWS: t.flows });
+  p.source.setAll({ PROTO: PROTO[t.proto], FRAME: t.frame, FLOWS: t.flows, SIDES: sidesOf(t.fwd) });
   await p.source.order('BUILD');
   p.source.mode('RUN');
   return p;
@@ -114,7 +122,8 @@ export async function measure(c: Context, t: Traffic): Promise<void> {
         tcpTimeouts: { established: 3600 },
       });
       contestants.push({ name: path, forwarder: d, path });
-      await d.service(t.proto);
+      if (t.fwd === 'snat') await d.snat(t.proto);
+      else await d.service(t.proto, NET.vport, t.fwd);
       await open(d, t, (s) => c.say(s));
       c.say('verifying every packet');
       verified += await verify(d, c.quick ? 200 : 1000);
@@ -134,7 +143,7 @@ export async function measure(c: Context, t: Traffic): Promise<void> {
       const bound = path === '-' ? undefined : t.targets?.[path];
       c.add({
         name: t.name,
-        mode: path === '-' ? name : 'fullnat',
+        mode: path === '-' ? name : (t.fwd ?? 'fullnat'),
         proto: t.proto,
         flows: t.flows,
         lcores: 1,
@@ -158,6 +167,14 @@ export const PACKETS: Scenario[] = (
   [
     { name: 'udp-1k', proto: 'udp', flows: 1000, frame: 64, targets: { flow: 0.6, typescript: 0.15 } },
     { name: 'udp-64k', proto: 'udp', flows: 64_000, frame: 64, targets: { flow: 0.45 } },
+    ...(['nat', 'dr', 'tunnel', 'snat'] as const).map((fwd) => ({
+      name: `udp-64k-${fwd}`,
+      fwd,
+      proto: 'udp' as const,
+      flows: 64_000,
+      frame: 64,
+      slow: true,
+    })),
     { name: 'udp-1m', proto: 'udp', flows: 1_000_000, frame: 64, targets: { flow: 0.3, typescript: 0.07 } },
     { name: 'udp-4m', proto: 'udp', flows: 4_000_000, frame: 64, targets: { flow: 0.22 }, slow: true },
     { name: 'udp-imix', proto: 'udp', flows: 64_000, frame: 0, slow: true },
@@ -166,7 +183,7 @@ export const PACKETS: Scenario[] = (
   ] satisfies Traffic[]
 ).map((t: Traffic) => ({
   name: t.name,
-  what: `${t.proto.toUpperCase()}, ${t.frame === 0 ? 'IMIX' : `${t.frame} bytes`}, ${count(t.flows)} flows`,
+  what: `${t.fwd === undefined ? '' : `${t.fwd}, `}${t.proto.toUpperCase()}, ${t.frame === 0 ? 'IMIX' : `${t.frame} bytes`}, ${count(t.flows)} flows`,
   slow: t.slow === true,
   run: (c) => measure(c, t),
 }));

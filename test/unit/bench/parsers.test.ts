@@ -22,6 +22,8 @@ describe('the control block of the source', () => {
   it('knows the numbers of orders and modes', () => {
     expect([num('ORDER_ARM'), num('MODE_RUN'), num('F_ORDER')]).toEqual([1, 2, 0]);
     expect(() => num('F_NONE')).toThrow('F_NONE');
+    // The source is told the mode by its name.
+    for (const fwd of ['FULLNAT', 'NAT', 'DR', 'TUNNEL', 'SNAT']) expect(num(`FWD_${fwd}`)).toBeLessThan(5);
   });
 });
 
