@@ -121,7 +121,7 @@ export function requireLcore<L extends { id: number }>(lcores: readonly L[], id:
 
 /** A state as listings name it, in any case. @throws DpvsError INVAL naming all */
 function stateName(text: string): string {
-  const names = PROTOS.flatMap((p) => p.states.map((s) => s.name));
+  const names = [...new Set(PROTOS.flatMap((p) => p.states.map((s) => s.name)))];
   const found = names.find((n) => n === text.toUpperCase());
   if (found !== undefined) return found;
   throw new DpvsError('INVAL', `unknown state '${text}'`, `states: ${names.join(', ')}`);

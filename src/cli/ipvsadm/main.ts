@@ -160,7 +160,8 @@ class Ipvsadm extends Program {
       try {
         await this.send(request);
       } catch (error) {
-        if (error instanceof DpvsError) this.io.err(`line ${line}: `);
+        const before = requests[0]!.line === line ? '' : ' (the lines before it are in force)';
+        if (error instanceof DpvsError) this.io.err(`line ${line}${before}: `);
         throw error;
       }
     }
