@@ -607,7 +607,10 @@ describe('save and restore', () => {
       },
     };
     const outcome = await run(main, ['-R'], { stdin: `-C\n-A ${T}\n-D ${T}\n`, answers });
-    expect(outcome).toMatchObject({ code: 253, err: 'line 2: Service already exists\n  it is there\n' });
+    expect(outcome).toMatchObject({
+      code: 253,
+      err: 'line 2 (the lines before it are in force): Service already exists\n  it is there\n',
+    });
     expect(outcome.calls.map((c) => c.method)).toEqual(['svc.flush', 'svc.add']);
   });
 });
