@@ -15,22 +15,22 @@ const DIFF = 'differential';
 const FUZZ = 'sanitize';
 const TALK = 'conversations';
 const ENGINE = 'native/src/engine.cc';
+const REWRITE = 'native/src/rewrite.h';
 
 /** Suite (part of a file's name in test/native, or tools/sanitize), what is broken, file, text, what stands there instead. */
 const MUTANTS = [
   // Bounds: records hold garbage, frames are short.
-  [FUZZ, 'adjacency index', ENGINE, 'lc.adjacencies[d.adj % ADJ_CAP]', 'lc.adjacencies[d.adj]'],
-  [FUZZ, 'destination index', ENGINE, 'c.dest % DEST_CAP', 'c.dest'],
-  [FUZZ, 'forwarding mode', ENGINE, 'c.fwd % RTE_DIM(rules.table_in)', 'c.fwd'],
-  [FUZZ, 'state', ENGINE, 'c.state % ProtoRules::STATES', 'c.state'],
+  [FUZZ, 'forwarding mode', ENGINE, 'd.fwd % RTE_DIM(rules.table_in)', 'd.fwd'],
+  [FUZZ, 'state', ENGINE, 'd.state % ProtoRules::STATES', 'd.state'],
   [FUZZ, 'port of an adjacency', ENGINE, 'a.port >= RTE_MAX_ETHPORTS', 'false'],
   [FUZZ, 'length of the datagram', ENGINE, 'h.total > len - ETH_HEADER', 'false'],
+  [FUZZ, 'length of TCP options', REWRITE, 'at + len > header', 'false'],
   [FUZZ, 'port of the tx vector', 'native/src/flush.cc', 'unlikely(dst >= RTE_MAX_ETHPORTS)', 'false'],
   [FUZZ, 'lcore of the tx vector', 'native/src/flush.cc', 'unlikely(target >= RTE_MAX_LCORE)', 'false'],
   [FUZZ, 'record of the index', 'native/src/flow.cc', 'a.v[1] >= lc->flows.capacity()', 'false'],
   // Native code that does something else than TypeScript.
   [DIFF, 'native: active counter', ENGINE, 'dest.active += by;', ''],
-  [DIFF, 'native: order within a connection', ENGINE, 'unlikely(is_behind(lc, conn))', 'false'],
+  [DIFF, 'native: order within a connection', ENGINE, 'is_behind(lc, ref >> 1) ||', ''],
   [
     DIFF,
     'native: wrap of acknowledgements',
@@ -40,13 +40,20 @@ const MUTANTS = [
   ],
   [DIFF, 'native: MTU by one', ENGINE, 'h.total > d.mtu', 'h.total > d.mtu + 1'],
   [DIFF, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],
-  [DIFF, 'native: old generation', ENGINE, 'd.adjGen != lc.block->generation', 'false'],
+  [DIFF, 'native: old generation', ENGINE, 'd.adjGen != pass.generation', 'false'],
   [DIFF, 'native: neighbour to be asked', ENGINE, '(a.flags & ADJ_F_READY) == 0', 'false'],
   [DIFF, 'native: SYN over a closing connection', ENGINE, 'proto.opens[flags] != 0', 'false'],
+  [DIFF, 'native: computed checksum 0', REWRITE, 'now == 0 ? UINT16_C(0xffff) : now', 'now'],
+  [DIFF, 'native: SACK blocks', REWRITE, 'if (kind == SACK) {', 'if (false) {'],
+  [DIFF, 'native: SACK blocks on odd bytes', REWRITE, '(edge & 1) != 0', 'false'],
+  [DIFF, 'native: acknowledgement without ACK', REWRITE, '(load<uint8_t>(l4 + 13) & TCP_ACK) != 0', 'true'],
+  [DIFF, 'native: TOS of a tunnel', REWRITE, 'h.type_of_service = load<uint8_t>(l3 + 1);', ''],
+  [DIFF, 'native: fragment bits of a tunnel', REWRITE, '& RTE_BE16(RTE_IPV4_HDR_DF_FLAG)', ''],
+  [TALK, 'native: tables of one-sided modes', ENGINE, 'rules.table_in[d.fwd % RTE_DIM(rules.table_in)]', '0'],
   [TALK, 'native: MTU by one', ENGINE, 'h.total > d.mtu', 'h.total > d.mtu + 1'],
   [TALK, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],
-  [DIFF, 'native: computed checksum 0', ENGINE, 'now == 0 ? UINT16_C(0xffff) : now', 'now'],
-  [TALK, 'native: last packet seen', ENGINE, 'c.lastSeenMs = now;', ''],
+  [TALK, 'native: last packet seen', ENGINE, 'd.lastSeenMs = pass.now;', ''],
+  [TALK, 'native: TTL of direct routing', ENGINE, 'if (count_hop) fix_ip_sum(l3, count_down(l3));', ''],
   // And the other way round.
   [
     DIFF,
@@ -54,13 +61,6 @@ const MUTANTS = [
     'src/ipvs/ipvs.ts',
     'return state.closing !== undefined &&',
     'return false &&',
-  ],
-  [
-    DIFF,
-    'TypeScript: adjacencies of an earlier life',
-    'src/ipvs/ipvs.ts',
-    'r.u32[(r.dir(c, DIR_OUT) + D.adj) >>> 2] = 0;',
-    '',
   ],
   [DIFF, 'TypeScript: gauges', 'src/ipvs/ipvs.ts', 'this.stats.moved(r.dest(c), inactive === 0);', ''],
   [

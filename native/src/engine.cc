@@ -1,7 +1,5 @@
 #include "engine.h"
 
-#include <rte_prefetch.h>
-
 #include "fence.h"
 #include "rewrite.h"
 
@@ -25,12 +23,6 @@ struct Head {
   uint16_t total;
   Kind kind;
 };
-
-void read_key(const char* l3, const char* l4, FlowKey& k) {
-  k.addrs = load<uint64_t>(l3 + offsetof(rte_ipv4_hdr, src_addr));
-  k.ports = load<uint32_t>(l4);
-  k.proto = load<uint8_t>(l3 + offsetof(rte_ipv4_hdr, next_proto_id));
-}
 
 /** True when the transport header of `len` bytes is whole and consistent: `check` of src/wire/tcp.ts and udp.ts. */
 bool l4_whole(uint8_t proto, const char* l4, uint32_t len) {
@@ -63,7 +55,7 @@ inline __attribute__((always_inline)) Kind parse(const Lcore& lc, const rte_mbuf
                (fragment & RTE_BE16(0x1fff)) != 0)) {
     return Kind::Other;
   }
-  read_key(l3, l3 + hlen, h.key);
+  h.key = key_at(l3, l3 + hlen);
   if (unlikely(hlen != IP_HEADER || (fragment & RTE_BE16(0x2000)) != 0)) return Kind::Options;
   if (unlikely(!header_sum_right(l3) || !l4_whole(proto, l3 + IP_HEADER, h.total - IP_HEADER))) return Kind::Other;
   return Kind::Plain;
@@ -228,9 +220,7 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int32_t* hints) {
     if (k < LAG || unlikely(heads[i].kind == Kind::Other)) continue;
     refs[i] = flows.candidate(hashes[i]);
     if (unlikely(refs[i] == FlowTable::NONE)) continue;
-    rte_prefetch0(&flows.dir(refs[i]));
-    // The sequence numbers of real servers stand in the shared line.
-    if ((refs[i] & 1) == DIR_OUT && heads[i].key.proto == IPPROTO_TCP) rte_prefetch0(&flows.conn(refs[i]).flags);
+    flows.prefetch_flow(refs[i], heads[i].key.proto);
   }
   const Pass pass{lc, lc.rules, static_cast<uint32_t>(static_cast<uint64_t>(lc.block->nowMs)), lc.block->generation};
   uint16_t left = 0;

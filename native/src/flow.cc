@@ -128,18 +128,11 @@ napi_value remove_many(napi_env env, napi_callback_info info) {
 
 /** The tuple at arena offsets that the caller has checked against the packet, and we against the arena. */
 FlowKey packet_key(const char* l3, const char* l4, bool inverse) {
-  rte_be32_t addr[2];
-  rte_be16_t port[2];
-  memcpy(addr, l3 + offsetof(rte_ipv4_hdr, src_addr), sizeof(addr));
-  memcpy(port, l4, sizeof(port));
+  FlowKey k = key_at(l3, l4);
   if (inverse) {
-    std::swap(addr[0], addr[1]);
-    std::swap(port[0], port[1]);
+    k.addrs = k.addrs << 32 | k.addrs >> 32;
+    k.ports = k.ports << 16 | k.ports >> 16;
   }
-  FlowKey k;
-  memcpy(&k.addrs, addr, sizeof(addr));
-  memcpy(&k.ports, port, sizeof(port));
-  k.proto = static_cast<uint8_t>(l3[offsetof(rte_ipv4_hdr, next_proto_id)]);
   return k;
 }
 

@@ -9,6 +9,8 @@
 // One thread at a time. No bounds are checked here: flow.cc does.
 #pragma once
 #include <emmintrin.h>
+#include <netinet/in.h>
+#include <rte_ip.h>
 #include <rte_prefetch.h>
 
 #include <atomic>
@@ -37,6 +39,15 @@ inline FlowKey key_of(const Dir4& d) {
   memcpy(&k.addrs, &d.saddr, 8);
   memcpy(&k.ports, &d.sport, 4);
   k.proto = d.proto;
+  return k;
+}
+
+/** The tuple of a datagram by its headers. */
+inline FlowKey key_at(const char* l3, const char* l4) {
+  FlowKey k;
+  memcpy(&k.addrs, l3 + offsetof(rte_ipv4_hdr, src_addr), sizeof(k.addrs));
+  memcpy(&k.ports, l4, sizeof(k.ports));
+  k.proto = static_cast<uint8_t>(l3[offsetof(rte_ipv4_hdr, next_proto_id)]);
   return k;
 }
 
@@ -110,6 +121,11 @@ class FlowTable {
     }
     if (b.elsewhere != 0) rte_prefetch0(&buckets_[other(hash)]);
     return NONE;
+  }
+  /** Asks for what a packet of the flow needs; the sequence numbers of real servers stand in the shared line. */
+  void prefetch_flow(uint32_t ref, uint8_t proto) const {
+    rte_prefetch0(&dir(ref));
+    if ((ref & 1) == DIR_OUT && proto == IPPROTO_TCP) rte_prefetch0(&conn(ref).flags);
   }
   bool is(uint32_t ref, const FlowKey& k) const { return key_of(dir(ref)) == k; }
   Conn4& conn(uint32_t ref) const { return conns_[ref >> 1]; }

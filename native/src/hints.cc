@@ -2,7 +2,6 @@
 
 #include <rte_byteorder.h>
 #include <rte_ip.h>
-#include <rte_prefetch.h>
 
 #include <cstring>
 
@@ -23,14 +22,9 @@ bool read_tuple(const rte_mbuf* m, FlowKey& k) {
   uint16_t type, fragment;
   memcpy(&type, frame + ETH_HEADER - sizeof(type), sizeof(type));
   memcpy(&fragment, l3 + offsetof(rte_ipv4_hdr, fragment_offset), sizeof(fragment));
-  k.proto = static_cast<uint8_t>(l3[offsetof(rte_ipv4_hdr, next_proto_id)]);
-  if (type != RTE_BE16(0x0800) || l3[0] != 0x45 || (fragment & RTE_BE16(0x3fff)) != 0 ||
-      (k.proto != IPPROTO_TCP && k.proto != IPPROTO_UDP)) {
-    return false;
-  }
-  memcpy(&k.addrs, l3 + offsetof(rte_ipv4_hdr, src_addr), sizeof(k.addrs));
-  memcpy(&k.ports, l3 + IP_HEADER, sizeof(k.ports));
-  return true;
+  k = key_at(l3, l3 + IP_HEADER);
+  return type == RTE_BE16(0x0800) && l3[0] == 0x45 && (fragment & RTE_BE16(0x3fff)) == 0 &&
+         (k.proto == IPPROTO_TCP || k.proto == IPPROTO_UDP);
 }
 
 }  // namespace
@@ -50,10 +44,7 @@ void find_hints(const Lcore& lc, rte_mbuf* const* pkts, uint16_t n, int32_t* hin
   }
   for (uint16_t i = 0; i < wanted; i++) {
     refs[i] = flows.candidate(hashes[i]);
-    if (refs[i] == FlowTable::NONE) continue;
-    const Conn4& c = flows.conn(refs[i]);
-    rte_prefetch0((refs[i] & 1) == DIR_OUT ? &c.out : &c.in);
-    rte_prefetch0(&c.flags);
+    if (refs[i] != FlowTable::NONE) flows.prefetch_flow(refs[i], keys[i].proto);
   }
   for (uint16_t i = 0; i < wanted; i++) {
     uint32_t ref = refs[i];

@@ -23,6 +23,7 @@ import type { FragmentLimits } from '../inet/fragments.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
 import { Bandwidth } from './bandwidth.js';
+import { Chooser } from './chooser.js';
 import type { FlowIndex } from './conn/flow-index.js';
 import { D } from './conn/records.js';
 import { ConnTable } from './conn/table.js';
@@ -35,10 +36,11 @@ import { queryPorts } from './proto/icmp.js';
 import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
 import { NO_EVENT, type Proto, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/table.js';
 import { ownerByHash } from './owner.js';
-import { type Dest, isQuiescent, type Services, type Svc } from './service.js';
+import { isQuiescent } from './quiescent.js';
+import type { Dest, Services, Svc } from './service.js';
 import { type SharedMemory, sharedMemory } from './shared.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
-import { BUSY, NO_TEMPLATE, Templates } from './templates.js';
+import { NO_TEMPLATE, Templates } from './templates.js';
 import { TunnelMtus } from './xmit/tunnel-mtu.js';
 import type { Xmit, XmitContext } from './xmit/xmit.js';
 
@@ -97,14 +99,10 @@ export class Ipvs implements FragmentHost {
   private readonly bandwidth: Bandwidth;
   private readonly templates: Templates;
   private readonly initTimeoutMs: number;
-  private readonly expireQuiescentTemplate: boolean;
-  /** Entry that has led to the real server chosen last. */
-  private template = NO_TEMPLATE;
+  private readonly chooser: Chooser;
   private timeouts: readonly (Uint32Array | undefined)[];
   private readonly lcore: number;
   private readonly lcores: number;
-  /** Of `dice`; never 0. */
-  private seed = Math.floor(Math.random() * 0x7fffffff) + 1;
   readonly fragments: Fragments;
   // See FragmentHost.
   taken = NO_FLOW;
@@ -130,7 +128,13 @@ export class Ipvs implements FragmentHost {
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
     const config = o.config ?? {};
     this.initTimeoutMs = config.connInitTimeoutMs ?? 3000;
-    this.expireQuiescentTemplate = config.expireQuiescentTemplate ?? false;
+    this.chooser = new Chooser(
+      o.packets,
+      o.services,
+      this.stats,
+      this.templates,
+      config.expireQuiescentTemplate,
+    );
     this.laddrs = new LocalAddrs(o.saPool, o.services, this.table);
     const configured = { tcp: config.tcpTimeoutsMs ?? {}, udp: config.udpTimeoutsMs ?? {} };
     this.timeouts = timeoutTables(configured);
@@ -456,9 +460,8 @@ export class Ipvs implements FragmentHost {
     }
     if (!whole) packets.drop(p, DROP.L4_BAD_HEADER);
     else if (!proto.opens(b, l4)) packets.drop(p, DROP.CONN_NO_SYN);
-    else if (svc.limitProportion < 100 && this.dice() >= svc.limitProportion) {
-      packets.drop(p, DROP.SVC_PROPORTION);
-    } else if (!this.withinRate(svc, DIR_IN, b, l3)) packets.drop(p, DROP.SVC_RATE);
+    else if (!this.chooser.admits(svc)) packets.drop(p, DROP.SVC_PROPORTION);
+    else if (!this.withinRate(svc, DIR_IN, b, l3)) packets.drop(p, DROP.SVC_RATE);
     else {
       const c = this.open(p, svc, saddr, sport, daddr, dport);
       if (c !== 0) this.forward(p, c, XMIT_BY_FWD[this.table.records.fwd(c)]!.opens, proto, l3, l4);
@@ -479,16 +482,6 @@ export class Ipvs implements FragmentHost {
     return this.bandwidth.take(svc.slot, d, ipv4.totalLen(b, l3), svc.bps, this.packets.nowMs);
   }
 
-  /** 0 to 99, each as likely (xorshift32: without an allocation). */
-  private dice(): number {
-    let s = this.seed;
-    s ^= s << 13;
-    s ^= s >>> 17;
-    s ^= s << 5;
-    this.seed = s;
-    return (s >>> 0) % 100;
-  }
-
   /**
    * True for a client that opens a new connection over a closing one: it is scheduled afresh, so that servers take turns, a
    * removed one gets nothing, and the real server sees a local port that it has not in TIME_WAIT.
@@ -504,12 +497,9 @@ export class Ipvs implements FragmentHost {
   /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
   private open(p: number, svc: Svc, caddr: number, cport: number, vaddr: number, vport: number): number {
     const { packets, table, stats } = this;
-    this.template = NO_TEMPLATE;
-    const dest =
-      svc.persistent > 0 ? this.keep(svc, caddr, cport, vaddr) : this.choose(svc, caddr, cport, vaddr);
+    const dest = this.chooser.choose(svc, caddr, cport, vaddr);
     if (dest === undefined) {
-      const reason = this.isOverloaded(svc) ? DROP.SVC_OVERLOAD : DROP.SVC_NO_DEST;
-      packets.drop(p, this.template === BUSY ? DROP.PERSIST_BUSY : reason);
+      packets.drop(p, this.chooser.refusal(svc));
       return 0;
     }
     const c = table.alloc(packets.nowMs);
@@ -535,67 +525,14 @@ export class Ipvs implements FragmentHost {
       return 0;
     }
     stats.opened(dest.slot);
-    if (this.template !== NO_TEMPLATE) {
-      r.setTemplate(c, this.template);
-      this.templates.hold(this.template, svc.persistent, packets.nowMs);
+    const { template } = this.chooser;
+    if (template !== NO_TEMPLATE) {
+      r.setTemplate(c, template);
+      this.templates.hold(template, svc.persistent, packets.nowMs);
     }
     const timeoutMs = onceState < 0 ? this.initTimeoutMs : this.timeoutOf(c, svc.proto, onceState);
     table.setTimeout(c, timeoutMs, packets.nowMs);
     return c;
-  }
-
-  /** The scheduler's choice, with its place taken where there is a limit. */
-  private choose(svc: Svc, caddr: number, cport: number, vaddr: number): Dest | undefined {
-    const { packets, stats } = this;
-    // A choice is in vain when another lcore has just taken the last place: that real server is full then.
-    for (let tries = 0; tries <= svc.dests.length; tries++) {
-      const dest = svc.scheduler.pick(svc.schedState, svc.dests, stats, caddr, cport, vaddr, packets.nowMs);
-      if (dest === undefined || stats.reserve(dest)) return dest;
-    }
-    return undefined;
-  }
-
-  /** The real server that the client has at a persistent service; one of the scheduler's for a new client. */
-  private keep(svc: Svc, caddr: number, cport: number, vaddr: number): Dest | undefined {
-    const { templates, stats } = this;
-    const { nowMs } = this.packets;
-    const client = caddr & svc.mask;
-    let e = templates.find(client, svc.slot, nowMs);
-    const had = e === NO_TEMPLATE ? 0 : templates.dest(e);
-    let dest = this.kept(svc, had);
-    if (dest !== undefined) {
-      if (!stats.reserve(dest)) return undefined;
-    } else {
-      dest = this.choose(svc, caddr, cport, vaddr);
-      if (dest === undefined) return undefined;
-      if (e === NO_TEMPLATE) e = templates.enter(client, svc.slot, dest.slot, svc.persistent, nowMs);
-      if (e === BUSY) {
-        stats.cancelled(dest);
-        this.template = BUSY;
-        return undefined;
-      }
-      const has = e === NO_TEMPLATE ? dest.slot : templates.change(e, had, dest.slot);
-      if (has !== dest.slot) {
-        // Another lcore was faster: its choice holds.
-        stats.cancelled(dest);
-        dest = this.kept(svc, has);
-        if (dest === undefined || !stats.reserve(dest)) return undefined;
-      }
-    }
-    this.template = e;
-    return dest;
-  }
-
-  /** The real server in a slot, if a client may keep it. */
-  private kept(svc: Svc, slot: number): Dest | undefined {
-    const dest = this.services.destAt(slot);
-    if (dest === undefined || dest.svc !== svc || dest.removed || dest.inhibited) return undefined;
-    return dest.weight === 0 && this.expireQuiescentTemplate ? undefined : dest;
-  }
-
-  private isOverloaded(svc: Svc): boolean {
-    for (let i = 0; i < svc.dests.length; i++) if (!isQuiescent(svc.dests[i]!)) return true;
-    return false;
   }
 
   /** A checked packet of connection `c`. Takes ownership. */
@@ -667,7 +604,7 @@ export class Ipvs implements FragmentHost {
     const quiescent = svc.expireQuiescent && isQuiescent(dest) ? DEST_F_QUIESCENT : 0;
     const slow = svc.bps > 0 ? DEST_F_SLOW : 0;
     this.stats.setFlags(slot, DEST_F_EXCEPTION, quiescent | slow);
-    this.stats.limit(dest.slot, dest.maxConn);
+    this.stats.limit(slot, dest.maxConn);
   }
 
   /** Takes over one record; false when a crash has left it without sense. */

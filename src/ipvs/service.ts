@@ -15,7 +15,6 @@ import { compileMatch, covers, type Match } from './match.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS, type DestOptions, type SvcOptions } from './options.js';
 import { AS_CONFIGURED, PROTO_BY_NUMBER, PROTOS } from './proto/index.js';
 import type { Proto, SetTimeouts } from './proto/table.js';
-export { isQuiescent } from './quiescent.js';
 import { schedulerByName, schedulerFlags } from './sched/index.js';
 import type { Scheduler } from './sched/scheduler.js';
 import { Slots, type SlotMemory, type SlotUse } from './slots.js';

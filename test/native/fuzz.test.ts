@@ -16,6 +16,7 @@ import {
   DROP_CAP,
   EVENT_CAP,
   EXC_CAP,
+  FLOW_ACTION,
   FREE_CAP,
   PORT_CAP,
   LCORE_BLOCK,
@@ -84,15 +85,19 @@ function scribble(r: Rng, view: DataView, at: number, fields: readonly number[])
 
 /** Offsets at which four bytes may be written without leaving the record. */
 const offsets = (size: number): number[] => Array.from({ length: size - 3 }, (_, i) => i);
+const DIRS = [CONN4.at.in, CONN4.at.out];
 /** What the native loop uses as an index, a count or a choice, so that random writes reach it often. */
 const CHOICES = [
   CONN4.at.flags,
-  ...[CONN4.at.in, CONN4.at.out].flatMap((d) =>
+  ...DIRS.flatMap((d) =>
     (
       ['adj', 'actions', 'mtu', 'adjGen', 'state', 'fwd', 'dest', 'newSaddr', 'seqDelta', 'proto'] as const
     ).map((f) => d + DIR4.at[f]),
   ),
 ];
+
+const { REWRITE_SRC, REWRITE_DST, SEQ, MAC_ONLY, ENCAP_IPIP } = FLOW_ACTION;
+const ACTIONS = [REWRITE_SRC | REWRITE_DST, REWRITE_SRC | REWRITE_DST | SEQ, MAC_ONLY, ENCAP_IPIP];
 
 class Garbage {
   private readonly conns: DataView;
@@ -127,6 +132,8 @@ class Garbage {
     const { r } = this;
     const at = CONN4.size * r.below(CONNS);
     scribble(r, this.conns, at, r.chance(70) ? CHOICES : offsets(CONN4.size));
+    // What flows can do, whether or not the rest of the record fits it.
+    if (r.chance(30)) this.conns.setUint16(at + r.pick(DIRS) + DIR4.at.actions, r.pick(ACTIONS), true);
     if (r.chance(20)) {
       const fields = [ADJ.at.flags, ADJ.at.port, ADJ.at.mtu, ADJ.at.vlanTci, ADJ.at.dmac];
       scribble(r, this.adjacencies, ADJ.size * r.below(ADJ_USED), fields);
@@ -242,6 +249,8 @@ function round(seed: number): void {
   expect(side.packets.balance()).toBe(0);
   const before = side.stat('flowHits');
 
+  // In every other world with translated sequence numbers: TCP options are read then.
+  if (seed % 2 === 0) side.translate();
   const bad = new Garbage(r, side);
   const drops = (): number => {
     const all = side.packets.counters.subarray(

@@ -3,16 +3,9 @@
  * is overloaded while another is half idle; then, and for a new address, the least loaded takes it over.
  */
 import type { Dest } from '../service.js';
-import { least, leastState, overhead } from './least.js';
-import { Addresses, destOf, ENTRIES, type Places, placesOf } from './locality.js';
+import { least, overhead } from './least.js';
+import { Addresses, destOf, ENTRIES, type LocalityState, localityState } from './locality.js';
 import type { Load, Scheduler } from './scheduler.js';
-
-interface LblcState {
-  start: number;
-  places: Places;
-  /** Made by the first connection: the master has none. */
-  memory: Memory | undefined;
-}
 
 class Memory {
   readonly addresses = new Addresses();
@@ -20,15 +13,11 @@ class Memory {
   readonly owners = new Uint16Array(ENTRIES);
 }
 
-export const lblc: Scheduler<LblcState> = {
+export const lblc: Scheduler<LocalityState<Memory>> = {
   name: 'lblc',
   text: 'locality-based least connection',
 
-  state: (dests, start, old) => ({
-    start: leastState(dests, start).start,
-    places: placesOf(dests),
-    memory: old?.memory,
-  }),
+  state: localityState,
 
   pick(state, dests, load, _caddr, _cport, vaddr, nowMs): Dest | undefined {
     const m = (state.memory ??= new Memory());

@@ -6,8 +6,16 @@
 import { isQuiescent } from '../quiescent.js';
 import type { Dest } from '../service.js';
 import { isOverloaded } from './lblc.js';
-import { least, leastState, overhead } from './least.js';
-import { Addresses, destOf, ENTRIES, FORGET_MS, type Places, placesOf } from './locality.js';
+import { least, overhead } from './least.js';
+import {
+  Addresses,
+  destOf,
+  ENTRIES,
+  FORGET_MS,
+  type LocalityState,
+  localityState,
+  type Places,
+} from './locality.js';
 import type { Load, Scheduler } from './scheduler.js';
 
 /** Real servers of a set at most; then the one that joins takes the place of the most loaded. */
@@ -21,22 +29,11 @@ class Memory {
   readonly changedMs = new Float64Array(ENTRIES);
 }
 
-interface LblcrState {
-  start: number;
-  places: Places;
-  /** Made by the first connection: the master has none. */
-  memory: Memory | undefined;
-}
-
-export const lblcr: Scheduler<LblcrState> = {
+export const lblcr: Scheduler<LocalityState<Memory>> = {
   name: 'lblcr',
   text: 'locality-based least connection with replication',
 
-  state: (dests, start, old) => ({
-    start: leastState(dests, start).start,
-    places: placesOf(dests),
-    memory: old?.memory,
-  }),
+  state: localityState,
 
   pick(state, dests, load, _caddr, _cport, vaddr, nowMs): Dest | undefined {
     const m = (state.memory ??= new Memory());

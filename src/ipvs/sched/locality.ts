@@ -2,6 +2,7 @@
 import { IntMap } from '../../core/intmap.js';
 import type { Dest } from '../service.js';
 import { hash } from './hash.js';
+import { leastState, type LeastState } from './least.js';
 
 /** Addresses: 2048 sets of eight. */
 const SETS = 2048;
@@ -40,11 +41,27 @@ export class Addresses {
 /** (slot, 0) -> place in the list of real servers. */
 export type Places = IntMap;
 
-export function placesOf(dests: readonly Dest[]): Places {
+function placesOf(dests: readonly Dest[]): Places {
   const places = new IntMap(dests.length);
   dests.forEach((d, i) => places.set(d.slot, 0, i));
   return places;
 }
+
+export interface LocalityState<M> extends LeastState {
+  places: Places;
+  /** Made by the first connection: the master has none. */
+  memory: M | undefined;
+}
+
+export const localityState = <M>(
+  dests: readonly Dest[],
+  start: number,
+  old: LocalityState<M> | undefined,
+): LocalityState<M> => ({
+  start: leastState(dests, start).start,
+  places: placesOf(dests),
+  memory: old?.memory,
+});
 
 /** The real server of a slot, unless it is gone. */
 export function destOf(slot: number, places: Places, dests: readonly Dest[]): Dest | undefined {
