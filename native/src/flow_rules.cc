@@ -53,6 +53,20 @@ ProtoRules to_proto(const Napi::Object& o) {
   return p;
 }
 
+/** An array of counters in the statistics segment, at the offset that is named. */
+template <typename T>
+T* area(const Lcore& lc, const Napi::Object& o, const char* name, size_t count) {
+  const auto offset = static_cast<size_t>(int_of(o, name, 0, INT64_C(1) << 40));
+  if (offset % alignof(T) != 0) fail(code::BAD_ARG, "%s: %zu is not on a cache line", name, offset);
+  const auto& segment = lc.kept[1];
+  if (offset + count * sizeof(T) > segment->ByteLength()) {
+    fail(code::BAD_ARG, "%s: the statistics segment ends at %zu", name, segment->ByteLength());
+  }
+  char* at = static_cast<char*>(segment->Data()) + offset;
+  if (reinterpret_cast<uintptr_t>(at) % sizeof(double) != 0) fail(code::BAD_ARG, "%s: unaligned segment", name);
+  return reinterpret_cast<T*>(at);
+}
+
 Lcore& idle_lcore(const Napi::CallbackInfo& info, const char* call) {
   const auto id = static_cast<uint32_t>(to_int(info[0], "id", 0, UINT32_MAX));
   Lcore* lc = lcore_at(id);
@@ -65,14 +79,8 @@ Napi::Value set_rules(const Napi::CallbackInfo& info) {
   Lcore& lc = idle_lcore(info, "flowRules");
   const Napi::Object o = to_object(info[1], "rules");
   FlowRules rules;
-  const auto offset = static_cast<size_t>(int_of(o, "destOffset", 0, INT64_C(1) << 40));
-  if (offset % alignof(DestStats) != 0) fail(code::BAD_ARG, "destOffset: %zu is not on a cache line", offset);
-  const auto& segment = lc.kept[1];
-  if (offset + DEST_CAP * sizeof(DestStats) > segment->ByteLength()) {
-    fail(code::BAD_ARG, "destOffset: the statistics segment ends at %zu", segment->ByteLength());
-  }
-  rules.dests = reinterpret_cast<DestStats*>(static_cast<char*>(segment->Data()) + offset);
-  if (reinterpret_cast<uintptr_t>(rules.dests) % sizeof(double) != 0) fail(code::BAD_ARG, "destOffset: unaligned segment");
+  rules.dests = area<DestStats>(lc, o, "destOffset", DEST_CAP);
+  if (!o.Get("svcOffset").IsUndefined()) rules.svcs = area<SvcStats>(lc, o, "svcOffset", SVC_CAP);
   rules.count_hop = to_bool(o.Get("xmitTtl"), "xmitTtl");
   memcpy(rules.table_in, bytes_of(o, "tableIn", sizeof(rules.table_in)), sizeof(rules.table_in));
   for (const uint8_t t : rules.table_in) {

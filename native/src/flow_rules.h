@@ -33,10 +33,17 @@ struct FlowRules {
   bool known = false;
   bool count_hop = false;
   DestStats* dests = nullptr;
+  /** By slot of the service, or nullptr. */
+  SvcStats* svcs = nullptr;
   /** By forwarding mode: table of packets from the client. */
   uint8_t table_in[8] = {};
   ProtoRules tcp;
   ProtoRules udp;
 };
+
+/** Counts a drop of the service in a slot (`SvcStats.drop` of src/ipvs/svc-stats.ts); LcoreStats.drops is the caller's business. */
+inline void count_svc_drop(const FlowRules& rules, uint32_t slot, uint32_t reason) {
+  if (rules.svcs != nullptr && slot < SVC_CAP) rules.svcs[slot].drops[SVC_DROP_OF[reason]] += 1;
+}
 
 }  // namespace dpvs

@@ -164,6 +164,8 @@ export interface SvcEntry extends SvcOptions {
   hashTarget?: string;
   counters: Counters;
   rates: Rates;
+  /** Packets dropped for it, by reason; reasons that did not occur are left out. */
+  drops: Record<string, number>;
   dests: DestEntry[];
 }
 
@@ -222,6 +224,14 @@ export interface DropEntry {
   done?: true;
 }
 
+/** How often something happened on an lcore. */
+export interface EventEntry {
+  lcore: number;
+  name: string;
+  text: string;
+  count: number;
+}
+
 /** Seconds in force by state, and what `timeout.set` has set (0 = nothing). */
 export interface Timeouts extends Record<MatchProto, Record<string, number>> {
   set: { tcp: number; tcpFin: number; udp: number };
@@ -239,6 +249,7 @@ export interface QueryResults {
   'conn.list': ConnPage;
   'template.list': TemplatePage;
   'drop.list': DropEntry[];
+  'event.list': EventEntry[];
   'timeout.get': Timeouts;
   'sched.list': string[];
 }

@@ -260,6 +260,7 @@ export const QUERIES = {
       'one page of the clients that have a real server by persistence; it may be empty and have a cursor',
     ),
   'drop.list': z.strictObject({}),
+  'event.list': z.strictObject({}).describe('events by lcore: the extended statistics'),
   'timeout.get': z.strictObject({}),
   'sched.list': z.strictObject({}),
 } as const satisfies Record<string, z.ZodType>;

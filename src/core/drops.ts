@@ -9,6 +9,8 @@ export interface DropReason {
   readonly text: string;
   readonly hint: string;
   readonly done?: true;
+  /** Counted by service as well (src/core/svc-drops.ts). */
+  readonly svc?: true;
 }
 
 const TABLE = {
@@ -64,19 +66,29 @@ const TABLE = {
   ICMP_BAD: { text: 'malformed ICMP message', hint: 'broken or hostile sender' },
   ICMP_IGNORED: { text: 'ICMP message not handled', hint: 'normal', done: true },
   ICMP_RATE: { text: 'ICMP error suppressed by the rate limit', hint: 'normal under attack' },
-  L4_BAD_HEADER: { text: 'malformed transport header', hint: 'broken or hostile sender' },
+  L4_BAD_HEADER: { text: 'malformed transport header', hint: 'broken or hostile sender', svc: true },
   SVC_NO_DEST: {
     text: 'service has no usable real server',
     hint: 'ipvsadm -ln: weights and health of the real servers',
+    svc: true,
   },
   SVC_NO_LADDR: {
     text: 'no local address or port free',
     hint: 'ipvsadm --add-laddr; with SNAT: dpip addr add ADDR dev DEV sapool',
+    svc: true,
   },
-  SVC_OVERLOAD: { text: 'real server at its connection limit', hint: 'ipvsadm -e … -x' },
-  CONN_FULL: { text: 'connection table full', hint: 'ipvs_defs/conn/conn_pool_size' },
-  CONN_NO_SYN: { text: 'no connection and not a SYN', hint: 'a packet of a connection that has expired' },
-  CONN_DEST_GONE: { text: 'real server of the connection was removed', hint: 'normal after ipvsadm -d' },
+  SVC_OVERLOAD: { text: 'real server at its connection limit', hint: 'ipvsadm -e … -x', svc: true },
+  CONN_FULL: { text: 'connection table full', hint: 'ipvs_defs/conn/conn_pool_size', svc: true },
+  CONN_NO_SYN: {
+    text: 'no connection and not a SYN',
+    hint: 'a packet of a connection that has expired',
+    svc: true,
+  },
+  CONN_DEST_GONE: {
+    text: 'real server of the connection was removed',
+    hint: 'normal after ipvsadm -d',
+    svc: true,
+  },
   ICMP_NO_CONN: { text: 'ICMP message without a connection', hint: 'normal after a connection has expired' },
   SEND_FAILED: { text: 'packet could not be built', hint: 'report this' },
   IP_NOT_JOINED: {
@@ -87,6 +99,7 @@ const TABLE = {
   CONN_CLASH: {
     text: 'answers could not be told from those of another connection',
     hint: 'NAT: one client port to two services that share a real server',
+    svc: true,
   },
   DEST_NOT_ON_LINK: {
     text: 'real server of direct routing is behind a gateway',
@@ -96,10 +109,11 @@ const TABLE = {
     text: 'no address of ours to send a tunnel packet from',
     hint: 'dpip addr add on the device towards the real server, or src in its route',
   },
-  SVC_RATE: { text: 'service over its bandwidth', hint: 'ipvsadm -E … --bps' },
+  SVC_RATE: { text: 'service over its bandwidth', hint: 'ipvsadm -E … --bps', svc: true },
   SVC_PROPORTION: {
     text: 'not among the new connections that are let in',
     hint: 'ipvsadm -E … --limit-proportion',
+    svc: true,
   },
   IP_FRAG_TIMEOUT: {
     text: 'fragments whose others did not come in time',
@@ -122,6 +136,7 @@ const TABLE = {
   PERSIST_BUSY: {
     text: 'another lcore was entering a client of a persistent service',
     hint: 'its thread did not run meanwhile: too few CPUs for the lcores?',
+    svc: true,
   },
   SCTP_FRAGMENT: {
     text: 'SCTP in IP fragments where its ports change',

@@ -328,6 +328,10 @@ export const CONN4 = struct(
 // Statistics (in the statistics segment; every counter is an f64, exact to 2^53)
 
 export const DROP_CAP = 128;
+/** Events that are counted (src/core/events.ts). */
+export const EVENT_KIND_CAP = 128;
+/** Reasons of drops that are counted by service (src/core/svc-drops.ts). */
+export const SVC_DROP_CAP = 32;
 
 export const LCORE_STATS = struct(
   'LcoreStats',
@@ -359,6 +363,8 @@ export const LCORE_STATS = struct(
     conns: 'f64',
     spare: ['f64', 2],
     drops: ['f64', DROP_CAP],
+    /** By number of src/core/events.ts. */
+    events: ['f64', EVENT_KIND_CAP],
   },
   64,
 );
@@ -390,12 +396,29 @@ export const DEST_STATS = struct(
   64,
 );
 
+/** Counters of one service on one lcore. */
+export const SVC_STATS = struct(
+  'SvcStats',
+  'Packets dropped for a service on one lcore, by reason (src/core/svc-drops.ts).',
+  { drops: ['f64', SVC_DROP_CAP] },
+  64,
+);
+
 export const DEST_CAP = 65536;
 /** Services, those by match included. */
 export const SVC_CAP = 65536;
 
 /** Structs that the C++ header gets, dependencies first. */
-export const STRUCTS: readonly Struct[] = [PKT, LCORE_BLOCK, ADJ, DIR4, CONN4, LCORE_STATS, DEST_STATS];
+export const STRUCTS: readonly Struct[] = [
+  PKT,
+  LCORE_BLOCK,
+  ADJ,
+  DIR4,
+  CONN4,
+  LCORE_STATS,
+  DEST_STATS,
+  SVC_STATS,
+];
 
 /** Integer constants that the C++ header gets. */
 export const CONSTANTS: Readonly<Record<string, number>> = {
@@ -421,7 +444,10 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   CONN_F_HASHED,
   CONN_F_INACTIVE,
   DROP_CAP,
+  EVENT_KIND_CAP,
+  SVC_DROP_CAP,
   DEST_CAP,
+  SVC_CAP,
   DEST_F_EXCEPTION,
   DIR_IN,
   DIR_OUT,

@@ -136,6 +136,8 @@ export interface FlowProto {
 export interface FlowRules {
   /** DEST_STATS x DEST_CAP of this lcore, in the statistics segment of its LcoreConfig. */
   destOffset: number;
+  /** The same for SVC_STATS x SVC_CAP; absent: drops are not counted by service. */
+  svcOffset?: number;
   /** Count the hop of forwarded packets. */
   xmitTtl: boolean;
   /** By forwarding mode (CONN4.fwd), 8 entries: the table of packets from the client, 255 = leave the mode to TypeScript. */

@@ -342,6 +342,11 @@ export class Packets {
     this.counters[LCORE_STATS.at.held >>> 3]! -= 1;
   }
 
+  /** Counts an event of src/core/events.ts. */
+  countEvent(event: number): void {
+    this.counters[(LCORE_STATS.at.events >>> 3) + event]! += 1;
+  }
+
   /** Counter of one drop reason. */
   dropped(reason: number): number {
     return this.counters[(LCORE_STATS.at.drops >>> 3) + reason]!;

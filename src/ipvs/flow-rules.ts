@@ -10,9 +10,11 @@ import { XMIT_BY_FWD } from './xmit/index.js';
 export const NONE = 255;
 const TCP_FLAGS = 256;
 
-export function flowRules(destOffset: number, xmitTtl: boolean): FlowRules {
+/** @param svcOffset without it the native loop counts no drops by service */
+export function flowRules(destOffset: number, xmitTtl: boolean, svcOffset?: number): FlowRules {
   return {
     destOffset,
+    ...(svcOffset === undefined ? {} : { svcOffset }),
     xmitTtl,
     tableIn: Uint8Array.from(XMIT_BY_FWD, (x) => x?.tableIn ?? NONE),
     protos: PROTOS.filter((p) => p.native).map(flowProto),

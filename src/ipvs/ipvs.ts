@@ -4,6 +4,7 @@
  */
 import type { Bytes } from '../core/bytes.js';
 import { DROP } from '../core/drops.js';
+import { EVENT } from '../core/events.js';
 import {
   CONN_F_INACTIVE,
   CONN_F_ONCE,
@@ -39,6 +40,7 @@ import { ownerByHash } from './owner.js';
 import { isQuiescent } from './quiescent.js';
 import type { Dest, Services, Svc } from './service.js';
 import { type SharedMemory, sharedMemory } from './shared.js';
+import { SvcStats } from './svc-stats.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 import { NO_TEMPLATE, Templates } from './templates.js';
 import { TunnelMtus } from './xmit/tunnel-mtu.js';
@@ -69,6 +71,8 @@ export interface IpvsOptions {
   conns: SharedArrayBuffer;
   /** DEST_STATS of this lcore by slot. */
   destStats: Float64Array;
+  /** SVC_STATS of this lcore by slot; without them drops are not counted by service. */
+  svcStats?: Float64Array;
   /** What all lcores share; an lcore that is alone makes its own. */
   shared?: SharedMemory;
   /** 1..lcores. */
@@ -96,6 +100,7 @@ export class Ipvs implements FragmentHost {
   private readonly saPool: SaPool;
   private readonly laddrs: LocalAddrs;
   readonly stats: DestStats;
+  readonly svcStats: SvcStats;
   private readonly bandwidth: Bandwidth;
   private readonly templates: Templates;
   private readonly initTimeoutMs: number;
@@ -123,6 +128,7 @@ export class Ipvs implements FragmentHost {
     this.spreadsSinceMs = o.packets.nowMs;
     const shared = o.shared ?? sharedMemory(o.lcores);
     this.stats = new DestStats(o.destStats, new DestLimits(shared.limits));
+    this.svcStats = new SvcStats(o.svcStats ?? new Float64Array(0));
     this.bandwidth = new Bandwidth(shared.bandwidth);
     this.templates = new Templates(shared.templates, o.lcores, o.lcore);
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
@@ -152,6 +158,8 @@ export class Ipvs implements FragmentHost {
       lcores: o.lcores,
     });
     o.services.listen({
+      // What was there is that of an earlier service, unless an earlier life of this lcore has counted it.
+      svcAdded: ({ slot }, use) => void (use !== 'replayed' && this.svcStats.zero(slot)),
       destAdded: (dest, use) => {
         if (use === 'new') this.stats.clear(dest.slot);
         else if (use === 'revived') this.stats.zero(dest.slot);
@@ -162,7 +170,10 @@ export class Ipvs implements FragmentHost {
       timeoutsSet: () => {
         this.timeouts = timeoutTables(configured, o.services.timeouts);
       },
-      zero: (dests) => dests.forEach((d) => this.stats.zero(d.slot)),
+      zero: (dests, svcs) => {
+        dests.forEach((d) => this.stats.zero(d.slot));
+        svcs.forEach((s) => this.svcStats.zero(s.slot));
+      },
     });
     o.inet.preRouting.push(this.in);
     o.inet.sharedSource = (addr) => o.services.ends.isShared(addr);
@@ -196,6 +207,7 @@ export class Ipvs implements FragmentHost {
       return STOLEN;
     }
     if ((ref & 1) === DIR_IN && this.isReopened(ref >>> 1, proto, l4)) {
+      packets.countEvent(EVENT.CONN_REUSED);
       this.expire(ref >>> 1);
       return this.unknown(p, proto, l3, l4, ports);
     }
@@ -204,7 +216,8 @@ export class Ipvs implements FragmentHost {
     if ((rules & DEST_F_QUIESCENT) !== 0) {
       // The client will try again and get another real server.
       this.expire(ref >>> 1);
-      packets.drop(p, DROP.CONN_DEST_GONE);
+      packets.countEvent(EVENT.CONN_QUIESCENT);
+      this.dropFor(p, this.services.destAt(slot)?.svc, DROP.CONN_DEST_GONE);
       return STOLEN;
     }
     if ((rules & DEST_F_SLOW) !== 0 && this.isOverRate(p, slot, ref & 1, l3)) return STOLEN;
@@ -458,10 +471,10 @@ export class Ipvs implements FragmentHost {
       if (whole && proto.opens(b, l4)) svc = this.matched(p, proto, saddr, sport, daddr, dport);
       if (svc === undefined) return ACCEPT;
     }
-    if (!whole) packets.drop(p, DROP.L4_BAD_HEADER);
-    else if (!proto.opens(b, l4)) packets.drop(p, DROP.CONN_NO_SYN);
-    else if (!this.chooser.admits(svc)) packets.drop(p, DROP.SVC_PROPORTION);
-    else if (!this.withinRate(svc, DIR_IN, b, l3)) packets.drop(p, DROP.SVC_RATE);
+    if (!whole) this.dropFor(p, svc, DROP.L4_BAD_HEADER);
+    else if (!proto.opens(b, l4)) this.dropFor(p, svc, DROP.CONN_NO_SYN);
+    else if (!this.chooser.admits(svc)) this.dropFor(p, svc, DROP.SVC_PROPORTION);
+    else if (!this.withinRate(svc, DIR_IN, b, l3)) this.dropFor(p, svc, DROP.SVC_RATE);
     else {
       const c = this.open(p, svc, saddr, sport, daddr, dport);
       if (c !== 0) this.forward(p, c, XMIT_BY_FWD[this.table.records.fwd(c)]!.opens, proto, l3, l4);
@@ -471,9 +484,16 @@ export class Ipvs implements FragmentHost {
 
   /** Drops a packet that is over the bandwidth of its service. Takes ownership when it returns true. */
   private isOverRate(p: number, slot: number, d: number, l3: number): boolean {
-    if (this.withinRate(this.services.destAt(slot)?.svc, d, this.packets.bytes, l3)) return false;
-    this.packets.drop(p, DROP.SVC_RATE);
+    const svc = this.services.destAt(slot)?.svc;
+    if (this.withinRate(svc, d, this.packets.bytes, l3)) return false;
+    this.dropFor(p, svc, DROP.SVC_RATE);
     return true;
+  }
+
+  /** Drops a packet of a service: counted for both. */
+  dropFor(p: number, svc: Svc | undefined, reason: number): void {
+    if (svc !== undefined) this.svcStats.drop(svc.slot, reason);
+    this.packets.drop(p, reason);
   }
 
   /** True when the service may carry this packet now. */
@@ -499,13 +519,13 @@ export class Ipvs implements FragmentHost {
     const { packets, table, stats } = this;
     const dest = this.chooser.choose(svc, caddr, cport, vaddr);
     if (dest === undefined) {
-      packets.drop(p, this.chooser.refusal(svc));
+      this.dropFor(p, svc, this.chooser.refusal(svc));
       return 0;
     }
     const c = table.alloc(packets.nowMs);
     if (c === 0) {
       stats.cancelled(dest);
-      packets.drop(p, DROP.CONN_FULL);
+      this.dropFor(p, svc, DROP.CONN_FULL);
       return 0;
     }
     const r = table.records;
@@ -521,7 +541,7 @@ export class Ipvs implements FragmentHost {
     if (rc !== BOUND) {
       table.release(c);
       stats.cancelled(dest);
-      packets.drop(p, rc);
+      this.dropFor(p, svc, rc);
       return 0;
     }
     stats.opened(dest.slot);

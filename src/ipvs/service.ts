@@ -111,6 +111,7 @@ export type ServiceCommand = { [O in ServiceOp]: { op: O } & ServiceOps[O] }[Ser
 
 /** What has changed, told after the fact. */
 export interface ServiceListener {
+  svcAdded?(svc: Svc, use: SlotUse): void;
   destAdded?(dest: Dest, use: SlotUse): void;
   /** Weight, limits, health or a setting of its service. */
   destChanged?(dest: Dest): void;
@@ -326,9 +327,10 @@ export class Services {
       throw new DpvsError('RESOURCE', `there are ${MATCH_CAP} services by match already`);
     const scheduler = schedulerByName(p.scheduler);
     const schedFlags = schedulerFlags(scheduler, p);
+    const { slot, use } = this.svcSlots.take(key.name, p.slot);
     const svc: Svc = {
       ...key,
-      slot: this.svcSlots.take(key.name, p.slot).slot,
+      slot,
       scheduler,
       schedFlags,
       schedState: undefined,
@@ -339,6 +341,7 @@ export class Services {
       nextLaddr: 0,
     };
     this.rescheduled(svc);
+    for (const l of this.listeners) l.svcAdded?.(svc, use);
     if (svc.match !== undefined) {
       this.matching.push(svc);
       return;

@@ -5,7 +5,7 @@
  */
 import type { Command } from '../control/schema.js';
 import { DpvsError } from '../core/errors.js';
-import { DEST_CAP, DEST_STATS, LCORE_BLOCK } from '../core/layout.js';
+import { DEST_CAP, DEST_STATS, LCORE_BLOCK, SVC_CAP, SVC_STATS } from '../core/layout.js';
 import type { Native } from '../core/native.js';
 import { Packets } from '../core/packet.js';
 import type { Ring } from '../core/ring.js';
@@ -101,12 +101,13 @@ export class Lcore {
         task.stats.destOffset,
         (DEST_STATS.size >>> 3) * DEST_CAP,
       ),
+      svcStats: new Float64Array(task.stats.buffer, task.stats.svcOffset, (SVC_STATS.size >>> 3) * SVC_CAP),
       shared: task.shared,
       lcore: id,
       lcores: task.lcores,
       config,
     });
-    native.flowRules(id, flowRules(task.stats.destOffset, config.xmitTtl));
+    native.flowRules(id, flowRules(task.stats.destOffset, config.xmitTtl, task.stats.svcOffset));
     takeShortWay(this.netif, this.inet, this.ipvs);
     if (config.flowOffload) this.netif.offload();
     this.idle = new Idle(task.idleSleep, (ms) => this.mesh.sleep(id, ms));

@@ -38,7 +38,7 @@ export interface LcoreTask {
   pool: { arena: SharedArrayBuffer; bufferOffset: number };
   block: SharedArrayBuffer;
   /** Statistics segment, and where this lcore's counters stand. */
-  stats: { buffer: SharedArrayBuffer; offset: number; destOffset: number };
+  stats: { buffer: SharedArrayBuffer; offset: number; destOffset: number; svcOffset: number };
   /** What all lcores share. */
   shared: SharedMemory;
   conns: SharedArrayBuffer;

@@ -203,6 +203,7 @@ async function boot(
         buffer: segment.buffer,
         offset: segment.lcoreOffset(l.id),
         destOffset: segment.destOffset(l.id),
+        svcOffset: segment.svcOffset(l.id),
       },
       shared,
       conns,

@@ -6,6 +6,7 @@ import type { QueryName, QueryParams } from '../control/schema.js';
 import type {
   Addr,
   DropEntry,
+  EventEntry,
   Lcore,
   Link,
   NeighEntry,
@@ -15,6 +16,7 @@ import type {
 } from '../control/results.js';
 import type { Plan } from '../config/types.js';
 import { DROP_REASONS } from '../core/drops.js';
+import { EVENT_KINDS } from '../core/events.js';
 import { DROP_CAP, LCORE_STATS } from '../core/layout.js';
 import type { Native, PortInfo } from '../core/native.js';
 import type { StatsSegment } from '../core/stats.js';
@@ -107,6 +109,7 @@ export class Queries {
     'conn.list': (p) => this.conns.page(p),
     'template.list': (p) => this.o.clients.page(p),
     'drop.list': () => this.drops(),
+    'event.list': () => this.events(),
     'timeout.get': () => this.timeouts(),
     'sched.list': () => SCHEDULERS.map((s) => s.name),
   };
@@ -170,7 +173,7 @@ export class Queries {
     const { plan, segment, lcores, tasks } = this.o;
     const stats = (id: number): Record<string, number> => {
       const counters = segment.lcoreStats(id);
-      const { drops: _, spare: __, ...fields } = LCORE_STATS.at;
+      const { drops: _, events: __, spare: ___, ...fields } = LCORE_STATS.at;
       return Object.fromEntries(Object.entries(fields).map(([k, off]) => [k, counters[off >>> 3]!]));
     };
     const master: Lcore = {
@@ -250,6 +253,7 @@ export class Queries {
       ...optionsOf(SVC_DEFAULTS, s),
       counters: rates.svcCounters(s, lcore),
       rates: rates.svcRates(s),
+      drops: rates.svcDrops(s, lcore),
       dests: s.dests.map((d) => {
         const active = rates.gauge(d.slot, 'active', lcore);
         const inactive = rates.gauge(d.slot, 'inactive', lcore);
@@ -290,6 +294,14 @@ export class Queries {
         count: counters[i]!,
         ...(r.done ? { done: true } : {}),
       }));
+    });
+  }
+
+  private events(): EventEntry[] {
+    const { segment, tasks } = this.o;
+    return tasks.flatMap(({ id }) => {
+      const counters = segment.lcoreStats(id).subarray(LCORE_STATS.at.events >>> 3);
+      return EVENT_KINDS.map(({ name, text }, i) => ({ lcore: id, name, text, count: counters[i]! }));
     });
   }
 

@@ -3,7 +3,8 @@
  * of the last full second. A service's totals keep what its removed real servers have counted.
  */
 import { DEST_STATS } from '../core/layout.js';
-import { destIndex, type StatsSegment } from '../core/stats.js';
+import { destIndex, svcIndex, type StatsSegment } from '../core/stats.js';
+import { SVC_DROPS } from '../core/svc-drops.js';
 import type { Counters, Rates as RateValues } from '../control/results.js';
 import type { Dest, Services, Svc } from '../ipvs/service.js';
 
@@ -33,6 +34,8 @@ export class Rates {
   private readonly kept = new WeakMap<Svc, Counters[]>();
   private readonly timer: NodeJS.Timeout;
   private readonly lcores: Float64Array[];
+  /** SVC_STATS by lcore. */
+  private readonly svcLcores: Float64Array[];
   private sampledAt = performance.now();
 
   constructor(
@@ -40,6 +43,7 @@ export class Rates {
     private readonly services: Services,
   ) {
     this.lcores = Array.from({ length: segment.lcores }, (_, i) => segment.destStats(i + 1));
+    this.svcLcores = Array.from({ length: segment.lcores }, (_, i) => segment.svcStats(i + 1));
     services.listen({
       destAdded: (d) => {
         this.samples.delete(d.slot);
@@ -87,6 +91,17 @@ export class Rates {
       if (lcore === undefined || i === lcore - 1) addTo(total, c);
     });
     return total;
+  }
+
+  /** Packets dropped for a service by reason, over the lcores or of one of them; those that did not occur are left out. */
+  svcDrops(svc: Svc, lcore?: number): Record<string, number> {
+    const of = lcore === undefined ? this.svcLcores : [this.svcLcores[lcore - 1]!];
+    const drops: Record<string, number> = {};
+    SVC_DROPS.forEach((name, i) => {
+      const count = of.reduce((n, counters) => n + counters[svcIndex(svc.slot) + i]!, 0);
+      if (count > 0) drops[name] = count;
+    });
+    return drops;
   }
 
   svcRates(svc: Svc): RateValues {

@@ -8,13 +8,14 @@ import { integer } from '../values.js';
 import { addr } from './addr.js';
 import type { Context, DpipObject, DpipOptions, Verb } from './command.js';
 import { drop } from './drop.js';
+import { estats } from './estats.js';
 import { objectHelp, usage } from './help.js';
 import { link } from './link.js';
 import { neigh } from './neigh.js';
 import { route } from './route.js';
 
 /** In the order in which abbreviations are tried. */
-export const OBJECTS: readonly DpipObject[] = [link, addr, route, neigh, drop];
+export const OBJECTS: readonly DpipObject[] = [link, addr, route, neigh, drop, estats];
 
 /** Objects of the original that this version lacks. */
 export const LATER_OBJECTS = [

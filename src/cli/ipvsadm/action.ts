@@ -18,7 +18,7 @@ import {
   type Given,
 } from './fields.js';
 
-export type Format = 'default' | 'stats' | 'rate' | 'thresholds' | 'persistent-conn';
+export type Format = 'default' | 'stats' | 'rate' | 'thresholds' | 'persistent-conn' | 'drops';
 
 export type Request = { [M in CommandName]: { kind: 'request'; method: M; params: Input<M> } }[CommandName];
 
@@ -84,8 +84,9 @@ export function actionOf({ command, options, words }: Line): Action {
         kind: 'list',
         of: scope(options),
         format:
-          (['stats', 'rate', 'thresholds', 'persistent-conn'] as const).find((f) => options.has(f)) ??
-          'default',
+          (['stats', 'rate', 'thresholds', 'persistent-conn', 'drops'] as const).find((f) =>
+            options.has(f),
+          ) ?? 'default',
         exact: options.has('exact'),
         sort: !options.has('nosort'),
         json,

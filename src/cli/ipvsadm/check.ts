@@ -77,7 +77,7 @@ function checkList(options: Given): void {
     throw fail("The option 'nosort' conflicts with the 'sort' option in the 'list' command");
   }
   const conns = has('connection');
-  const formats = ['stats', 'rate', 'thresholds', 'persistent-conn'].filter(has).length;
+  const formats = ['stats', 'rate', 'thresholds', 'persistent-conn', 'drops'].filter(has).length;
   const ofConns = ['sockpair', 'state'].find(has);
   if (ofConns !== undefined && !conns) {
     throw fail(`You need to supply the 'connection' option with the '${ofConns}' option`);

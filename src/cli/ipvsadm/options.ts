@@ -29,7 +29,7 @@ export const groupOf = (o: IpvsOption): string => o.group ?? o.name;
 const SERVICE_OPTIONS = [...new Set(SERVICE_FIELDS.map(groupOf))];
 const SERVER_OPTIONS = [...new Set(SERVER_FIELDS.map(groupOf))];
 const NO_SYNC = 'connections are not synchronised between directors';
-const FORMATS = ['stats', 'rate', 'thresholds', 'persistent-conn'];
+const FORMATS = ['stats', 'rate', 'thresholds', 'persistent-conn', 'drops'];
 
 export const COMMANDS: readonly IpvsCommand[] = [
   {
@@ -129,6 +129,7 @@ export const OPTIONS: readonly IpvsOption[] = [
   { name: 'rate', doc: 'list rates per second' },
   { name: 'thresholds', doc: 'list connection limits' },
   { name: 'persistent-conn', doc: 'list clients of persistent services; with -c each of them' },
+  { name: 'drops', doc: 'list packets dropped for services, by reason' },
   { name: 'sort', doc: 'sort the list (the default)' },
   { name: 'nosort', doc: 'do not sort the list' },
   { name: 'exact', chars: 'X', doc: 'print numbers in full' },

@@ -426,6 +426,27 @@ describe('link show', () => {
     );
     expect((await dpip('drop show', { 'drop.list': [] })).out).toBe('nothing dropped\n');
   });
+
+  it('estats show sums over the lcores what occurred; -v tells every lcore and everything', async () => {
+    const event = (lcore: number, name: string, count: number) => ({
+      lcore,
+      name,
+      text: `of ${name}`,
+      count,
+    });
+    const answers = {
+      'event.list': [event(1, 'A', 2), event(1, 'LONGER', 3), event(2, 'A', 9), event(2, 'NEVER', 0)],
+    };
+    expect((await dpip('estats show', answers)).out).toBe('11 A       of A\n 3 LONGER  of LONGER\n');
+    expect((await dpip('estats show -v', answers)).out.split('\n')).toEqual([
+      '[01] 2 A       of A',
+      '[01] 3 LONGER  of LONGER',
+      '[02] 9 A       of A',
+      '[02] 0 NEVER   of NEVER',
+      '',
+    ]);
+    expect((await dpip('estats show', { 'event.list': [] })).out).toBe('nothing happened\n');
+  });
 });
 
 describe('other listings', () => {

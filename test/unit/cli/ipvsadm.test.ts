@@ -129,6 +129,7 @@ describe('wrong lines: nothing is sent', () => {
     ],
     ['-l --cpu 0', 2, 'illegal cpu specified: 0'],
     ['-l --stats --rate', 2, 'options conflicts in the list command'],
+    ['-l --stats --drops', 2, 'options conflicts in the list command'],
     ['-lc --stats', 2, 'options conflicts in the list command'],
     ['-l --timeout -c', 2, 'options conflicts in the list command'],
     ['-l --sort --nosort', 2, "The option 'nosort' conflicts with the 'sort' option in the 'list' command"],
@@ -259,6 +260,7 @@ const services: SvcEntry[] = [
     connTimeout: 60,
     counters: dest('').counters,
     rates: zeroRates,
+    drops: {},
     dests: [],
   },
   {
@@ -268,6 +270,7 @@ const services: SvcEntry[] = [
     ...SVC_DEFAULTS,
     counters: dest('').counters,
     rates: dest('').rates,
+    drops: { SVC_NO_DEST: 3, CONN_FULL: 123456789 },
     dests: [
       dest('192.168.100.10', {
         fwd: 'nat',
@@ -290,6 +293,7 @@ const services: SvcEntry[] = [
     ...SVC_DEFAULTS,
     counters: dest('').counters,
     rates: zeroRates,
+    drops: {},
     dests: [
       dest('1.2.3.4', { fwd: 'dr' }),
       dest('1.2.3.4', { port: 79, fwd: 'tunnel' }),
@@ -336,6 +340,17 @@ describe('listings', () => {
   };
   const body = async (line: string): Promise<string[]> =>
     (await ipvsadm(line, one)).out.split('\n').slice(1, -1);
+
+  it('--drops: packets dropped for services by reason, without real servers', async () => {
+    expect((await ipvsadm('-ln --drops', listing)).out.split('\n').slice(1, -1)).toEqual([
+      'Prot LocalAddress:Port             Dropped Reason',
+      'TCP  9.0.0.1:8080                        0',
+      'TCP  10.0.0.100:80                 123456K CONN_FULL',
+      '                                         3 SVC_NO_DEST',
+      'UDP  10.0.0.100:80                       0',
+    ]);
+    expect((await body('-ln --drops -X'))[1]).toBe('TCP  10.0.0.100:80                123456789 CONN_FULL');
+  });
 
   it('--stats', async () => {
     expect(await body('-ln --stats')).toEqual([

@@ -44,6 +44,7 @@ class Master {
       svcCounters: () => ({}),
       rates: () => ({}),
       svcRates: () => ({}),
+      svcDrops: () => ({}),
     },
   } as unknown as QueriesOptions);
 

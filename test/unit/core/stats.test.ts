@@ -1,7 +1,17 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DROP, DROP_REASONS } from '../../../src/core/drops.js';
-import { DEST_CAP, DEST_STATS, LCORE_STATS } from '../../../src/core/layout.js';
+import { EVENT, EVENT_KINDS } from '../../../src/core/events.js';
+import {
+  DEST_CAP,
+  DEST_STATS,
+  DROP_CAP,
+  EVENT_KIND_CAP,
+  LCORE_STATS,
+  SVC_CAP,
+  SVC_DROP_CAP,
+  SVC_STATS,
+} from '../../../src/core/layout.js';
 import {
   PORT_STATS,
   PORT_STATS_CAP,
@@ -9,7 +19,9 @@ import {
   StatsSegment,
   destIndex,
   segmentLayout,
+  svcIndex,
 } from '../../../src/core/stats.js';
+import { SVC_DROP_OF, SVC_DROPS } from '../../../src/core/svc-drops.js';
 
 function make(lcores = 2): { buffer: SharedArrayBuffer; segment: StatsSegment } {
   const buffer = new SharedArrayBuffer(segmentLayout({ lcores }).bytes);
@@ -24,9 +36,11 @@ describe('layout of the statistics segment', () => {
       expect(l.ports).toBeGreaterThanOrEqual(directoryEnd);
       expect(l.lcores).toBeGreaterThanOrEqual(l.ports + PORT_STATS.size * PORT_STATS_CAP);
       expect(l.destsInLcore).toBeGreaterThanOrEqual(LCORE_STATS.size);
-      expect(l.lcoreStride).toBeGreaterThanOrEqual(l.destsInLcore + DEST_STATS.size * DEST_CAP);
+      expect(l.svcsInLcore).toBeGreaterThanOrEqual(l.destsInLcore + DEST_STATS.size * DEST_CAP);
+      expect(l.lcoreStride).toBeGreaterThanOrEqual(l.svcsInLcore + SVC_STATS.size * SVC_CAP);
       expect(l.bytes).toBe(l.lcores + (lcores + 1) * l.lcoreStride);
-      for (const at of [l.ports, l.lcores, l.destsInLcore, l.lcoreStride]) expect(at % 4096).toBe(0);
+      for (const at of [l.ports, l.lcores, l.destsInLcore, l.svcsInLcore, l.lcoreStride])
+        expect(at % 4096).toBe(0);
     }
   });
 
@@ -113,6 +127,35 @@ describe('statistics segment', () => {
     expect(reader.dest(DEST_CAP - 1)['inactive']).toBe(3);
   });
 
+  it('drops of services are told by reason, summed over the lcores or for one', () => {
+    const { buffer, segment } = make(2);
+    const add = (lcore: number, slot: number, reason: number): void => {
+      segment.svcStats(lcore)[svcIndex(slot) + SVC_DROP_OF[reason]!]! += 1;
+    };
+    add(1, 5, DROP.SVC_NO_DEST);
+    add(2, 5, DROP.SVC_NO_DEST);
+    add(2, 5, DROP.ARP_BAD);
+    add(2, SVC_CAP - 1, DROP.CONN_FULL);
+    const reader = new StatsReader(buffer);
+    expect(reader.svcDrops(5)).toMatchObject({ SVC_NO_DEST: 2, OTHER: 1, CONN_FULL: 0 });
+    expect(reader.svcDrops(5, 1)).toMatchObject({ SVC_NO_DEST: 1, OTHER: 0 });
+    expect(reader.svcDrops(SVC_CAP - 1)).toMatchObject({ SVC_NO_DEST: 0, CONN_FULL: 1 });
+    expect(() => reader.svcDrops(SVC_CAP)).toThrow(expect.objectContaining({ code: 'INVAL' }));
+  });
+
+  it('events are told by name', () => {
+    const { buffer, segment } = make(1);
+    segment.lcoreStats(1)[(LCORE_STATS.at.events >>> 3) + EVENT.CONN_REUSED] = 9;
+    expect(new StatsReader(buffer).events(1)).toMatchObject({ CONN_REUSED: 9, CONN_QUIESCENT: 0 });
+  });
+
+  it('has room for every reason and every event, and tells marked reasons apart', () => {
+    expect(DROP_REASONS.length).toBeLessThanOrEqual(DROP_CAP);
+    expect(EVENT_KINDS.length).toBeLessThanOrEqual(EVENT_KIND_CAP);
+    expect(SVC_DROPS.length).toBeLessThanOrEqual(SVC_DROP_CAP);
+    DROP_REASONS.forEach((r, i) => expect(SVC_DROPS[SVC_DROP_OF[i]!]).toBe(r.svc ? r.name : 'OTHER'));
+  });
+
   it('ports have their own counters', () => {
     const { buffer, segment } = make(1);
     segment.portStats(0)[PORT_STATS.at.ipackets >>> 3] = 3;
@@ -139,6 +182,7 @@ describe('statistics segment', () => {
       ...Array.from({ length: PORT_STATS_CAP }, (_, p) => segment.portStats(p)),
       ...Array.from({ length: lcores + 1 }, (_, l) => segment.lcoreStats(l)),
       ...Array.from({ length: lcores + 1 }, (_, l) => segment.destStats(l)),
+      ...Array.from({ length: lcores + 1 }, (_, l) => segment.svcStats(l)),
     ];
     for (const a of areas) for (let i = 0; i < a.length; i++) a[i] = ++n;
     n = 0;
@@ -214,7 +258,7 @@ describe('a file that is no sound segment', () => {
   it('another version: NOTSUPP, with both numbers', () => {
     const other = damaged((b) => b.writeUInt32LE(77, 4));
     expect(() => new StatsReader(other)).toThrow(expect.objectContaining({ code: 'NOTSUPP' }));
-    expect(() => new StatsReader(other)).toThrow(/version 77, this program reads 1/);
+    expect(() => new StatsReader(other)).toThrow(/version 77, this program reads 2/);
   });
 
   it('a truncated one: IO, wherever it was cut', () => {
@@ -239,6 +283,9 @@ describe('a file that is no sound segment', () => {
       damaged((b) => b.fill('!', 64, 80)),
       redirected((d) => (d['lcores'] = [])),
       redirected((d) => delete d['drops']),
+      redirected((d) => delete d['events']),
+      redirected((d) => (d['svcDrops'] = Array(99).fill('x'))),
+      redirected((d) => (d.arrays[3]!['count'] = 2 ** 30)),
       redirected((d) => d.arrays.pop()),
       redirected((d) => (d.arrays[0]!['offset'] = 2 ** 40)),
       redirected((d) => (d.arrays[0]!['offset'] = -8)),

@@ -4,8 +4,11 @@
  * resolving. What the load balancer lets pass is counted and dropped.
  */
 import { DROP, DROP_REASONS } from '../../../src/core/drops.js';
-import { DEST_STATS, LCORE_STATS } from '../../../src/core/layout.js';
+import { DEST_STATS, LCORE_STATS, SVC_STATS } from '../../../src/core/layout.js';
 import { Packets } from '../../../src/core/packet.js';
+import { EVENT, type EventName } from '../../../src/core/events.js';
+import { svcIndex } from '../../../src/core/stats.js';
+import { SVC_DROPS } from '../../../src/core/svc-drops.js';
 import { SaPool } from '../../../src/core/sapool.js';
 import { ACCEPT, type Hook, type Inet, type Route } from '../../../src/inet/api.js';
 import { flowIndex } from '../../../src/ipvs/conn/flow-index.js';
@@ -30,6 +33,7 @@ export const OUR_MAC = '02:00:00:00:01:00';
 export const PEER_MAC = '02:00:00:00:00:aa';
 
 const DEST_SLOTS = 64;
+const SVC_SLOTS = 64;
 
 export interface RigOptions {
   lcore?: number;
@@ -40,6 +44,7 @@ export interface RigOptions {
   /** Go on with the memory of an lcore that has died. */
   native?: FakeNative;
   destStats?: Float64Array;
+  svcStats?: Float64Array;
   /** What all lcores share; one of its own when left out. */
   shared?: SharedMemory;
   poolHashSize?: number;
@@ -138,6 +143,7 @@ export class Rig {
   readonly ipvs: Ipvs;
   readonly saPool: SaPool;
   readonly destStats: Float64Array;
+  readonly svcStats: Float64Array;
   readonly shared: SharedMemory;
   /** False where wrong frames are sent through: they come out as wrong as they went in. */
   judging = true;
@@ -160,6 +166,7 @@ export class Rig {
     this.services = new Services(lcore, DEST_SLOTS);
     this.saPool = new SaPool({ lcore: lcore - 1, lcores, poolHashSize: o.poolHashSize ?? 16, ...o.ports });
     this.destStats = o.destStats ?? new Float64Array((DEST_SLOTS * DEST_STATS.size) >>> 3);
+    this.svcStats = o.svcStats ?? new Float64Array((SVC_SLOTS * SVC_STATS.size) >>> 3);
     this.shared = o.shared ?? sharedMemory(lcores);
     this.native.poll(lcore, 0);
     this.ipvs = new Ipvs({
@@ -171,6 +178,7 @@ export class Rig {
       index: flowIndex(this.native, lcore, block),
       conns: this.native.conns,
       destStats: this.destStats,
+      svcStats: this.svcStats,
       shared: this.shared,
       lcore,
       lcores,
@@ -270,6 +278,16 @@ export class Rig {
     return Object.fromEntries(
       DROP_REASONS.map((r, i) => [r.name, this.packets.dropped(i)] as const).filter(([, n]) => n > 0),
     );
+  }
+
+  /** Drops of the service in a slot that occurred, by name of the reason. */
+  svcDrops(slot = 1): Record<string, number> {
+    const of = this.svcStats.subarray(svcIndex(slot));
+    return Object.fromEntries(SVC_DROPS.map((name, i) => [name, of[i]!] as const).filter(([, n]) => n > 0));
+  }
+  /** How often an event was counted. */
+  event(name: EventName): number {
+    return this.packets.counters[(LCORE_STATS.at.events >>> 3) + EVENT[name]]!;
   }
 
   stat(field: keyof typeof DEST_STATS.at, slot = 1): number {

@@ -2,7 +2,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Counters } from '../../../src/control/results.js';
 import { DEST_STATS } from '../../../src/core/layout.js';
+import { DROP } from '../../../src/core/drops.js';
 import { destIndex, segmentLayout, StatsSegment } from '../../../src/core/stats.js';
+import { SvcStats } from '../../../src/ipvs/svc-stats.js';
 import { DestStats } from '../../../src/ipvs/dest-stats.js';
 import type { DestLimits } from '../../../src/ipvs/limits.js';
 import { Services } from '../../../src/ipvs/service.js';
@@ -52,6 +54,15 @@ describe('counters of services', () => {
     count(2, 2, 'conns', 100);
     expect([conns(), conns(1), conns(2)]).toEqual([111, 1, 110]);
     expect([rates.counters(1).conns, rates.counters(1, 2).conns]).toEqual([11, 10]);
+  });
+
+  it('drops are sums over lcores, or of one lcore, without those that did not occur', () => {
+    const { slot } = services.get(svc);
+    new SvcStats(segment.svcStats(1)).drop(slot, DROP.CONN_FULL);
+    new SvcStats(segment.svcStats(2)).drop(slot, DROP.CONN_FULL);
+    new SvcStats(segment.svcStats(2)).drop(slot, DROP.SVC_NO_DEST);
+    expect(rates.svcDrops(services.get(svc))).toEqual({ CONN_FULL: 2, SVC_NO_DEST: 1 });
+    expect(rates.svcDrops(services.get(svc), 1)).toEqual({ CONN_FULL: 1 });
   });
 
   it('survive the removal of a real server, and its return', () => {
