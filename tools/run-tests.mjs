@@ -15,22 +15,25 @@ const SECOND = 1000;
 
 const vitest = (config) => ['node_modules/.bin/vitest', 'run', ...(config ? ['--config', config] : [])];
 
-/** In the order in which they run: the cheap ones first. `root`: needs devices and namespaces. */
+/**
+ * In the order in which they run: the cheap ones first. `root`: needs devices and namespaces. `limit`: seconds after which a layer
+ * counts as hung, some three times what it takes on a slow machine.
+ */
 const LAYERS = [
-  { name: 'lint', what: 'types, rules, floors, formatting', command: ['tools/lint'], limit: 120 },
-  { name: 'unit', what: 'TypeScript on a virtual clock', command: vitest(), limit: 180 },
+  { name: 'lint', what: 'types, rules, floors, formatting', command: ['tools/lint'], limit: 240 },
+  { name: 'unit', what: 'TypeScript on a virtual clock', command: vitest(), limit: 420 },
   {
     name: 'native',
     what: 'the addon',
     command: vitest('test/native/vitest.config.ts'),
-    limit: 300,
+    limit: 600,
     root: true,
   },
   {
     name: 'packet',
     what: 'pcap in, pcap out',
     command: vitest('test/packet/vitest.config.ts'),
-    limit: 120,
+    limit: 300,
     root: true,
     optional: 'test/packet/vitest.config.ts',
   },
@@ -39,14 +42,14 @@ const LAYERS = [
     what: 'native and packet under ASan and UBSan, with fewer random packets than npm run sanitize',
     command: ['tools/sanitize'],
     env: { DPVS_DIFF_PACKETS: '150000' },
-    limit: 420,
+    limit: 900,
     root: true,
   },
   {
     name: 'e2e',
     what: 'real daemons, clients and servers in network namespaces',
     command: vitest('test/e2e/vitest.config.ts'),
-    limit: 600,
+    limit: 1200,
     root: true,
   },
 ];
