@@ -120,15 +120,19 @@ struct Pass {
 /** Actions that are carried out here. */
 constexpr bool is_known(uint16_t actions) {
   constexpr uint16_t REWRITE = FLOW_ACTION_REWRITE_SRC | FLOW_ACTION_REWRITE_DST;
-  return actions == REWRITE || actions == (REWRITE | FLOW_ACTION_SEQ) || actions == FLOW_ACTION_MAC_ONLY ||
+  return (actions & ~(FLOW_ACTION_SEQ | FLOW_ACTION_ACK)) == REWRITE || actions == FLOW_ACTION_MAC_ONLY ||
          actions == FLOW_ACTION_ENCAP_IPIP;
 }
 
 /** The actions other than a plain rewrite. @returns where the IP header begins now */
 __attribute__((noinline)) char* act(const Dir4& d, const Dir4& other, char* l3, bool count_hop) {
-  if ((d.actions & FLOW_ACTION_SEQ) != 0) {
+  const bool seq = (d.actions & FLOW_ACTION_SEQ) != 0;
+  const bool ack = (d.actions & FLOW_ACTION_ACK) != 0;
+  if (seq || ack) {
     rewrite(d, l3, count_hop);
-    if (d.proto == IPPROTO_TCP) shift_numbers(l3 + IP_HEADER, d.seqDelta, 0 - other.seqDelta);
+    if (d.proto == IPPROTO_TCP) {
+      shift_numbers(l3 + IP_HEADER, seq ? d.seqDelta : 0, !ack ? 0 : seq ? 0 - other.seqDelta : d.seqDelta);
+    }
     return l3;
   }
   if (count_hop) fix_ip_sum(l3, count_down(l3));
@@ -161,7 +165,11 @@ inline __attribute__((always_inline)) bool forward(const Pass& pass, rte_mbuf* m
   const uint8_t flags = tcp ? load<uint8_t>(l3 + IP_HEADER + 13) : 0;
   const uint8_t event = proto.event_of[flags];
   const uint8_t state = d.state % ProtoRules::STATES;
-  if (unlikely(!out && (proto.closing >> state & 1) != 0 && proto.opens[flags] != 0)) return false;
+  if (unlikely(proto.slow[flags] != 0)) return false;
+  if (tcp && !out) {
+    const uint8_t refused = rules.refused_option[d.fwd % RTE_DIM(rules.refused_option)];
+    if (unlikely(refused != 0 && has_option(l3 + IP_HEADER, refused))) return false;
+  }
   const uint8_t next = event == NO_EVENT ? state : proto.next[table][event][state];
   if (unlikely(next != state && lc.block->eventCount >= EVENT_CAP)) return false;
 

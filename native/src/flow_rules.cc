@@ -34,8 +34,7 @@ ProtoRules to_proto(const Napi::Object& o) {
   const uint8_t* next = bytes_of(o, "next", ProtoRules::TABLES * events * states);
   const uint8_t* event_of = bytes_of(o, "eventOf", sizeof(p.event_of));
   const uint8_t* active = bytes_of(o, "active", states);
-  const uint8_t* closing = bytes_of(o, "closing", states);
-  memcpy(p.opens, bytes_of(o, "opens", sizeof(p.opens)), sizeof(p.opens));
+  memcpy(p.slow, bytes_of(o, "slow", sizeof(p.slow)), sizeof(p.slow));
   for (uint32_t i = 0; i < ProtoRules::TABLES * events * states; i++) {
     if (next[i] >= states) fail(code::BAD_ARG, "next[%u]: no state %u", i, next[i]);
     p.next[i / (events * states)][i / states % events][i % states] = next[i];
@@ -46,7 +45,6 @@ ProtoRules to_proto(const Napi::Object& o) {
   }
   for (uint32_t s = 0; s < states; s++) {
     p.active |= (active[s] != 0 ? 1u : 0u) << s;
-    p.closing |= (closing[s] != 0 ? 1u : 0u) << s;
   }
   p.observe = to_bool(o.Get("observe"), "observe");
   p.known = true;
@@ -83,6 +81,7 @@ Napi::Value set_rules(const Napi::CallbackInfo& info) {
   if (!o.Get("svcOffset").IsUndefined()) rules.svcs = area<SvcStats>(lc, o, "svcOffset", SVC_CAP);
   rules.count_hop = to_bool(o.Get("xmitTtl"), "xmitTtl");
   memcpy(rules.table_in, bytes_of(o, "tableIn", sizeof(rules.table_in)), sizeof(rules.table_in));
+  memcpy(rules.refused_option, bytes_of(o, "refusedOption", sizeof(rules.refused_option)), sizeof(rules.refused_option));
   for (const uint8_t t : rules.table_in) {
     if (t >= ProtoRules::TABLES && t != NO_TABLE) fail(code::BAD_ARG, "tableIn: no table %u", t);
   }

@@ -20,12 +20,10 @@ struct ProtoRules {
   bool observe = false;
   /** States that count as active, as bits. */
   uint32_t active = 0;
-  /** States in which a client's packet that opens a connection is for TypeScript, as bits. */
-  uint32_t closing = 0;
   /** Event by the byte of TCP flags. */
   uint8_t event_of[256] = {};
-  /** Not 0 for those that open a connection. */
-  uint8_t opens[256] = {};
+  /** Not 0 for those whose packets are for TypeScript. */
+  uint8_t slow[256] = {};
   uint8_t next[TABLES][EVENTS][STATES] = {};
 };
 
@@ -37,6 +35,8 @@ struct FlowRules {
   SvcStats* svcs = nullptr;
   /** By forwarding mode: table of packets from the client. */
   uint8_t table_in[8] = {};
+  /** By forwarding mode: kind of TCP option that sends a client's segment to TypeScript, 0 = none. */
+  uint8_t refused_option[8] = {};
   ProtoRules tcp;
   ProtoRules udp;
 };

@@ -97,27 +97,49 @@ inline uint32_t shift_number(char* p, uint32_t by, bool odd) {
   return odd ? (delta << 8 | delta >> 8) & 0xffff : delta;
 }
 
-/** `shiftNumbers` of src/ipvs/xmit/seq.ts: sequence and acknowledgement numbers, and SACK blocks (RFC 2018 section 3). */
-inline void shift_numbers(char* l4, uint32_t seq_by, uint32_t ack_by) {
-  constexpr uint8_t END = 0, NOP = 1, SACK = 5;
-  uint32_t delta = shift_number(l4 + 4, seq_by, false);
-  if ((load<uint8_t>(l4 + 13) & TCP_ACK) != 0) delta += shift_number(l4 + 8, ack_by, false);
-  const uint32_t header = (load<uint8_t>(l4 + 12) >> 4) * 4u;
+/** True when the options of a TCP header are none, or the timestamps that established connections carry (RFC 7323, appendix A). */
+inline bool has_plain_options(const char* l4, uint32_t header) {
+  return header == TCP_HEADER || (header == TCP_HEADER + 12 && load<uint32_t>(l4 + TCP_HEADER) == RTE_BE32(0x0101080a));
+}
+
+/** Calls `see(at, kind, length)` for the options of a TCP header until it returns false: `first` of src/wire/tcp-options.ts. */
+template <typename See>
+inline void each_option(const char* l4, uint32_t header, See see) {
+  constexpr uint8_t END = 0, NOP = 1;
   for (uint32_t at = TCP_HEADER; at + 1 < header;) {
     const auto kind = load<uint8_t>(l4 + at);
-    if (kind == END) break;
+    if (kind == END) return;
     if (kind == NOP) {
       at++;
       continue;
     }
     const auto len = load<uint8_t>(l4 + at + 1);
-    if (len < 2 || at + len > header) break;
-    if (kind == SACK) {
-      for (uint32_t edge = at + 2; edge + 4 <= at + len; edge += 4) {
+    if (len < 2 || at + len > header || !see(at, kind, len)) return;
+    at += len;
+  }
+}
+
+inline bool has_option(const char* l4, uint8_t wanted) {
+  const uint32_t header = (load<uint8_t>(l4 + 12) >> 4) * 4u;
+  if (likely(has_plain_options(l4, header))) return false;
+  bool found = false;
+  each_option(l4, header, [&](uint32_t, uint8_t kind, uint8_t) { return !(found = kind == wanted); });
+  return found;
+}
+
+/** `shiftNumbers` of src/ipvs/xmit/seq.ts: sequence and acknowledgement numbers, and SACK blocks (RFC 2018 section 3). */
+inline void shift_numbers(char* l4, uint32_t seq_by, uint32_t ack_by) {
+  constexpr uint8_t SACK = 5;
+  uint32_t delta = shift_number(l4 + 4, seq_by, false);
+  if ((load<uint8_t>(l4 + 13) & TCP_ACK) != 0) delta += shift_number(l4 + 8, ack_by, false);
+  const uint32_t header = (load<uint8_t>(l4 + 12) >> 4) * 4u;
+  if (ack_by != 0 && unlikely(!has_plain_options(l4, header))) {
+    each_option(l4, header, [&](uint32_t at, uint8_t kind, uint8_t len) {
+      for (uint32_t edge = at + 2; kind == SACK && edge + 4 <= at + len; edge += 4) {
         delta += shift_number(l4 + edge, ack_by, (edge & 1) != 0);
       }
-    }
-    at += len;
+      return true;
+    });
   }
   char* sum = l4 + TCP_CHECKSUM;
   store(sum, rte_cpu_to_be_16(apply(load16(sum), fold(delta))));

@@ -119,6 +119,27 @@ export const IPVS_ITEMS: readonly Item[] = [
     'Drop TCP to a virtual address that belongs to no connection and opens none.',
     { effect: 'later' },
   ),
+  atStart(
+    `${TCP}/toa`,
+    'ipvs.tcp.toa',
+    bool,
+    true,
+    "Full-NAT: tell real servers the client's address by TCP option 254. Ours.",
+  ),
+  atStart(
+    `${TCP}/timestamp`,
+    'ipvs.tcp.timestamp',
+    oneOf('strip', 'keep'),
+    'strip',
+    "Full-NAT: the timestamps option of a client's SYN. Kept, real servers see the clocks of many clients as those of one. Ours.",
+  ),
+  atStart(
+    `${TCP}/seq_rebase`,
+    'ipvs.tcp.seqRebase',
+    bool,
+    true,
+    'Full-NAT: begin sequence numbers towards real servers where we say (RFC 6528). Off, captures of both sides have the same numbers. Ours.',
+  ),
   onReload(`${TCP}/timeout/none`, 'ipvs.tcp.timeoutsS.none', SECONDS, 2, 'TCP, no state.', { unit: 's' }),
   onReload(`${TCP}/timeout/established`, 'ipvs.tcp.timeoutsS.established', SECONDS, 90, 'TCP, ESTABLISHED.', {
     unit: 's',

@@ -189,7 +189,14 @@ export interface IpvsConfig {
     uoaMaxTrail: number;
     timeoutsS: UdpTimeouts;
   };
-  tcp: { defenceTcpDrop: boolean; timeoutsS: TcpTimeouts; synproxy: SynproxyConfig };
+  tcp: {
+    defenceTcpDrop: boolean;
+    timeoutsS: TcpTimeouts;
+    synproxy: SynproxyConfig;
+    toa: boolean;
+    timestamp: 'strip' | 'keep';
+    seqRebase: boolean;
+  };
 }
 
 export interface SaPoolConfig {

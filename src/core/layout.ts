@@ -231,9 +231,14 @@ export const DIR_OUT = 1; // from the real server
 export const FLOW_ACTION = {
   REWRITE_SRC: 1,
   REWRITE_DST: 2,
+  /** Sequence numbers are shifted by `seqDelta`. */
   SEQ: 4,
   ENCAP_IPIP: 8,
   MAC_ONLY: 16,
+  /** The client's address has still to be delivered (src/ipvs/client-addr): every packet is for the stack. */
+  CLIENT_ADDR: 32,
+  /** Acknowledgement numbers and SACK blocks are shifted: by `seqDelta`, or with SEQ by what is taken off the other direction. */
+  ACK: 64,
 } as const;
 
 /**
@@ -280,8 +285,8 @@ export const DIR4 = struct(
     bytes: 'f64',
     packets: 'u32',
     /**
-     * Added to the sequence numbers of this direction, and taken from the acknowledgement numbers and SACK blocks of the
-     * other, modulo 2^32 (FLOW_ACTION.SEQ of the direction concerned).
+     * FLOW_ACTION.SEQ: added to the sequence numbers of this direction and taken from the acknowledgement numbers and SACK
+     * blocks of the other, modulo 2^32. FLOW_ACTION.ACK without SEQ: added to the acknowledgement numbers of this direction.
      */
     seqDelta: 'u32',
   },
@@ -311,7 +316,7 @@ export const CONN4 = struct(
     createdMs: 'u32',
     /** Local address pool entry that the connection holds: slot of the laddr pool + 1, 0 = none. */
     laddrSlot: 'u32',
-    /** Initial sequence numbers, for sequence translation. */
+    /** Initial sequence numbers of client and real server, as each has sent it. */
     isnIn: 'u32',
     isnOut: 'u32',
     /** Last sequence end and ack of the real server side, for RST on expiry. */
@@ -319,7 +324,9 @@ export const CONN4 = struct(
     endAck: 'u32',
     /** Controlling template + 1 (persistence), 0 = none. */
     control: 'u32',
-    spare: ['u32', 7],
+    /** How the client's address is delivered: number of the way in its low byte, its own business above (src/ipvs/client-addr). */
+    clientAddr: 'u32',
+    spare: ['u32', 6],
   },
   64,
 );

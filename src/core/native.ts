@@ -123,12 +123,10 @@ export interface FlowProto {
   next: Uint8Array;
   /** Event by the byte of TCP flags (0 where the protocol has none); 255 = no event. 256 entries. */
   eventOf: Uint8Array;
-  /** 1 for the bytes of TCP flags that open a connection. 256 entries. */
-  opens: Uint8Array;
+  /** 1 for the bytes of TCP flags whose packets are for TypeScript. 256 entries. */
+  slow: Uint8Array;
   /** By state: 1 = counted as active. */
   active: Uint8Array;
-  /** By state: 1 = a client's packet that opens a connection is for TypeScript. */
-  closing: Uint8Array;
   /** Note the sequence numbers of the real server's segments. */
   observe: boolean;
 }
@@ -142,6 +140,8 @@ export interface FlowRules {
   xmitTtl: boolean;
   /** By forwarding mode (CONN4.fwd), 8 entries: the table of packets from the client, 255 = leave the mode to TypeScript. */
   tableIn: Uint8Array;
+  /** By forwarding mode, 8 entries: a client's segment with a TCP option of this kind is for TypeScript; 0 = none. */
+  refusedOption: Uint8Array;
   protos: FlowProto[];
 }
 

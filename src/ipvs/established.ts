@@ -29,11 +29,13 @@ import type { Netif } from '../netif/netif.js';
 import * as ethernet from '../wire/ethernet.js';
 import * as ipv4 from '../wire/ipv4.js';
 import * as tcp from '../wire/tcp.js';
+import { find } from '../wire/tcp-options.js';
 import * as udp from '../wire/udp.js';
 import { flowRules, NONE } from './flow-rules.js';
 import type { Ipvs } from './ipvs.js';
 import { PROTO_BY_NUMBER } from './proto/index.js';
 import { TABLE_OUT } from './proto/table.js';
+import { shiftNumbers } from './xmit/seq.js';
 
 /** Lets the packets that a stack receives take the short way. */
 export function takeShortWay(netif: Netif, inet: InetStack, ipvs: Ipvs): void {
@@ -78,8 +80,13 @@ const ADJ_VLAN = ADJ.at.mtu >>> 2;
 const ADJ_MACS = ADJ.at.dmac >>> 2;
 const ADJ_USED = ADJ.at.usedMs >>> 2;
 
-/** The key without its state. */
-const KEY_MASK = 0xffff00ff | 0;
+const SEQ_DELTA = D.seqDelta >>> 2;
+
+/** Bits of the key. */
+const SEQ = FLOW_ACTION.SEQ << 16;
+const ACK = FLOW_ACTION.ACK << 16;
+/** The key without its state and what is done to numbers. */
+const KEY_MASK = 0xffff00ff & ~(SEQ | ACK);
 const REWRITE = (FLOW_ACTION.REWRITE_SRC | FLOW_ACTION.REWRITE_DST) << 16;
 const KEY_TCP = ipv4.PROTO_TCP | REWRITE;
 const KEY_UDP = ipv4.PROTO_UDP | REWRITE;
@@ -93,6 +100,9 @@ const VER_IHL = 0x45;
 const FRAGMENT = 0xff3f0000 | 0;
 const TCP_CHECKSUM = 16;
 const UDP_CHECKSUM = 6;
+/** No options but timestamps: NOP, NOP, kind 8, length 10, as they stand in memory (RFC 7323, appendix A). */
+const TIMESTAMPS = 0x0a080101;
+const TIMESTAMPS_LEN = 12;
 /** TTL - 1 in a checksum delta: the word of TTL and protocol falls by 0x100. */
 const TTL_DELTA = 0xfeff;
 
@@ -116,8 +126,7 @@ function quiet(rules: FlowRules, number: number): Uint8Array {
         const event = proto.eventOf[flags]!;
         const row = (table * proto.events + event) * proto.states;
         const moves = event !== NONE && proto.next[row + state] !== state;
-        const reopens = table !== TABLE_OUT && proto.closing[state] === 1 && proto.opens[flags] === 1;
-        if (!moves && !reopens) out[(table * FLAGS + flags) * STATES + state] = 1;
+        if (!moves && proto.slow[flags] === 0) out[(table * FLAGS + flags) * STATES + state] = 1;
       }
   return out;
 }
@@ -150,6 +159,9 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
   const tcpProto = PROTO_BY_NUMBER[ipv4.PROTO_TCP]!;
   /** By direction and forwarding mode; NO_TABLE where a mode is not for us. */
   const tables = new Uint8Array(2 * MODES).fill(TABLE_OUT);
+  /** By direction and forwarding mode; see FlowRules. */
+  const refusedOption = new Uint8Array(2 * MODES);
+  refusedOption.set(rules.refusedOption);
   rules.tableIn.forEach((table, fwd) => (tables[fwd] = Math.min(table, NO_TABLE)));
 
   return (p) => {
@@ -198,14 +210,21 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
     const isTcp = kind === KEY_TCP;
     if ((!isTcp && kind !== KEY_UDP) || (key & 0xff) !== ((hop >>> 8) & 0xff)) return false;
     const mode = rec32[dir + DEST]!;
-    const table = tables[(ref & 1) * MODES + ((mode >>> 16) & (MODES - 1))]!;
+    const way = (ref & 1) * MODES + ((mode >>> 16) & (MODES - 1));
+    const table = tables[way]!;
     const at = (table << 12) | ((key >>> 8) & (STATES - 1));
     const room = total - ipv4.HEADER_LEN;
+    let plain = true;
     if (isTcp) {
       const word = frames.getInt32(l2 + (L4 + 12), true);
       const header = (word & 0xf0) >>> 2;
       if (header < tcp.HEADER_LEN || header > room) return false;
       if (quietTcp[at | ((word & 0xff00) >>> 4)] !== 1) return false;
+      plain =
+        header === tcp.HEADER_LEN ||
+        (header === tcp.HEADER_LEN + TIMESTAMPS_LEN &&
+          frames.getInt32(l2 + (L4 + tcp.HEADER_LEN), true) === TIMESTAMPS);
+      if (!plain && refusedOption[way] !== 0 && find(bytes, l2 + L4, refusedOption[way]!) >= 0) return false;
     } else {
       const length = swap16(frames.getUint16(l2 + (L4 + 4), true));
       if (length < udp.HEADER_LEN || length > room || quietUdp[at] !== 1) return false;
@@ -244,6 +263,13 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
     // RFC 768: 0 says "none" and stays so, a computed 0 is sent as 0xffff.
     if (isTcp) frames.setUint16(l4Sum, fresh);
     else if (old !== 0) frames.setUint16(l4Sum, fresh === 0 ? 0xffff : fresh);
+    if ((key & (SEQ | ACK)) !== 0) {
+      const own = rec32[dir + SEQ_DELTA]!;
+      const other = (ref & 1) === DIR_OUT ? dir - DIR_WORDS : dir + DIR_WORDS;
+      const seqBy = (key & SEQ) === 0 ? 0 : own;
+      const ackBy = (key & ACK) === 0 ? 0 : (key & SEQ) === 0 ? own : -rec32[other + SEQ_DELTA]! | 0;
+      shiftNumbers(bytes, l2 + L4, seqBy, ackBy, plain);
+    }
     // Without Ethernet padding.
     if (len !== total + L3) packets.setLen(p, total + L3);
     packets.transmit(p, flags >>> 16);

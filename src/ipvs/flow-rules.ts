@@ -17,6 +17,7 @@ export function flowRules(destOffset: number, xmitTtl: boolean, svcOffset?: numb
     ...(svcOffset === undefined ? {} : { svcOffset }),
     xmitTtl,
     tableIn: Uint8Array.from(XMIT_BY_FWD, (x) => x?.tableIn ?? NONE),
+    refusedOption: Uint8Array.from(XMIT_BY_FWD, (x) => x?.refusedOption ?? 0),
     protos: PROTOS.filter((p) => p.native).map(flowProto),
   };
 }
@@ -31,9 +32,8 @@ function flowProto(proto: Proto): FlowProto {
       const event = proto.event(b, 0, tcp.HEADER_LEN);
       return event === NO_EVENT ? NONE : event;
     }),
-    opens: byFlags((b) => Number(proto.opens(b, 0))),
+    slow: byFlags((b) => Number(proto.slow?.(b, 0) ?? false)),
     active: Uint8Array.from(proto.states, (s) => Number(s.active === true)),
-    closing: Uint8Array.from(proto.states, (s) => Number(s.closing === true)),
     observe: proto.observe !== undefined,
   };
 }

@@ -17,6 +17,7 @@ import type { Proto } from './proto/table.js';
 import { receiveTunnelError } from './tunnel-errors.js';
 import { deliver, nextHop } from './xmit/nexthop.js';
 import { rewriteL4 } from './xmit/rewrite.js';
+import { ackDelta, quotedNumbers, seqDelta } from './xmit/seq.js';
 
 /** What a quotation must hold of the transport header (RFC 792): the ports are in it. */
 const QUOTED_L4 = 8;
@@ -93,7 +94,7 @@ function translate(v: Ipvs, p: number, c: number, d: number, proto: Proto, q3: n
   const adj = nextHop(v.x, p, dir);
   if (adj === 0) return;
   v.count(c, d, ipv4.totalLen(b, l3));
-  restore(v, b, r.dir(c, d === DIR_IN ? DIR_OUT : DIR_IN), dir, proto, q3, q4, end);
+  restore(v, b, c, d === DIR_IN ? DIR_OUT : DIR_IN, proto, q3, q4, end);
   icmp.fillChecksum(b, l4, end - l4);
   // Who sees the peer's own address sees the router's too (RFC 5508 section 4.2): traceroute lives on it.
   const newSaddr = r.bytes.u32(dir + D.newSaddr);
@@ -105,15 +106,15 @@ function translate(v: Ipvs, p: number, c: number, d: number, proto: Proto, q3: n
 }
 
 /**
- * Gives a quoted packet, which had left in direction `dir`, the addresses and ports back that it came with: those that answers
- * leave with in direction `back`, as a one-packet connection has no tuple of its client to be found by. Its checksums change
+ * Gives a quoted packet, which had left in direction `d`, the addresses, ports and numbers back that it came with: those that
+ * answers leave with in the other direction, as a one-packet connection has no tuple of its client to be found by. Its checksums change
  * by the opposite of what the rewriting had added.
  */
 function restore(
   v: Ipvs,
   b: Bytes,
-  dir: number,
-  back: number,
+  c: number,
+  d: number,
   proto: Proto,
   q3: number,
   q4: number,
@@ -121,10 +122,13 @@ function restore(
 ): void {
   const r = v.table.records;
   const f = r.bytes;
+  const dir = r.dir(c, d);
+  const back = r.dir(c, 1 - d);
   ipv4.setSrc(b, q3, f.u32(back + D.newDaddr));
   ipv4.setDst(b, q3, f.u32(back + D.newSaddr));
   ipv4.setChecksum(b, q3, applyDelta(ipv4.checksum(b, q3), ~r.u16[(dir + D.ipDelta) >>> 1]! & 0xffff));
   const delta = ~r.u16[(dir + D.l4Delta) >>> 1]! & 0xffff;
   const len = ipv4.dataLen(b, q3);
   rewriteL4(proto, b, q4, len, end, f.u16(back + D.newDport), f.u16(back + D.newSport), delta);
+  if (proto.number === ipv4.PROTO_TCP) quotedNumbers(b, q4, end, -seqDelta(r, c, d), -ackDelta(r, c, d));
 }

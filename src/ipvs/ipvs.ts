@@ -31,6 +31,7 @@ import { ConnTable } from './conn/table.js';
 import { DestStats } from './dest-stats.js';
 import { type FragmentHost, Fragments, NO_FLOW } from './fragments.js';
 import { receiveIcmp } from './icmp.js';
+import { Isn } from './isn.js';
 import { DestLimits } from './limits.js';
 import { BOUND, FIRST_PORT, LocalAddrs, type LaddrUse } from './laddr.js';
 import { queryPorts } from './proto/icmp.js';
@@ -39,12 +40,12 @@ import { NO_EVENT, type Proto, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/ta
 import { ownerByHash } from './owner.js';
 import { isQuiescent } from './quiescent.js';
 import type { Dest, Services, Svc } from './service.js';
-import { type SharedMemory, sharedMemory } from './shared.js';
+import { SECRET_ISN, type SharedMemory, sharedMemory } from './shared.js';
 import { SvcStats } from './svc-stats.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 import { NO_TEMPLATE, Templates } from './templates.js';
 import { TunnelMtus } from './xmit/tunnel-mtu.js';
-import type { Xmit, XmitContext } from './xmit/xmit.js';
+import { TCP_DEFAULTS, type TcpConfig, type Xmit, type XmitContext } from './xmit/xmit.js';
 
 export interface IpvsConfig extends Partial<FragmentLimits> {
   /** Count the hop of forwarded packets (TTL - 1). Default false, as the original. */
@@ -56,6 +57,7 @@ export interface IpvsConfig extends Partial<FragmentLimits> {
   /** Milliseconds by state key; absent ones have the defaults of the state tables. */
   tcpTimeoutsMs?: Timeouts;
   udpTimeoutsMs?: Timeouts;
+  tcp?: Partial<TcpConfig>;
 }
 
 export interface IpvsOptions {
@@ -150,6 +152,8 @@ export class Ipvs implements FragmentHost {
       records: this.table.records,
       xmitTtl: config.xmitTtl ?? false,
       tunnelMtus: new TunnelMtus(),
+      tcp: { ...TCP_DEFAULTS, ...config.tcp },
+      isn: new Isn(new Uint32Array(shared.secret).subarray(SECRET_ISN)),
       outerId: 0,
     };
     this.fragments = new Fragments(this, {
@@ -552,6 +556,7 @@ export class Ipvs implements FragmentHost {
     }
     const timeoutMs = onceState < 0 ? this.initTimeoutMs : this.timeoutOf(c, svc.proto, onceState);
     table.setTimeout(c, timeoutMs, packets.nowMs);
+    dest.xmit.opened?.(this.x, p, c, svc);
     return c;
   }
 

@@ -2,6 +2,7 @@
  * What all lcores share on the packet path, made once by the master. It is kept small and out of the way of established
  * connections: each part says who writes it and when.
  */
+import { randomBytes } from 'node:crypto';
 import { DEST_CAP, SVC_CAP } from '../core/layout.js';
 import { Templates } from './templates.js';
 
@@ -12,7 +13,13 @@ export interface SharedMemory {
   bandwidth: SharedArrayBuffer;
   /** `Templates`. */
   templates: SharedArrayBuffer;
+  /** SECRET_WORDS of chance, the same for all lcores as long as the instance lives. */
+  secret: SharedArrayBuffer;
 }
+
+/** Words of `SharedMemory.secret`, by what they are the key of. */
+export const SECRET_ISN = 0;
+const SECRET_WORDS = 16;
 
 /**
  * @param lcores data lcores
@@ -24,7 +31,10 @@ export function sharedMemory(
   map: (bytes: number) => SharedArrayBuffer = (bytes) => new SharedArrayBuffer(bytes),
   templates = 1024,
 ): SharedMemory {
+  const secret = map(SECRET_WORDS * 4);
+  new Uint8Array(secret).set(randomBytes(secret.byteLength));
   return {
+    secret,
     limits: map(DEST_CAP * 4),
     bandwidth: map(SVC_CAP * 8),
     templates: map(Templates.bytes(templates, lcores)),

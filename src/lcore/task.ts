@@ -1,6 +1,7 @@
 /** What one lcore's worker thread is given to start: plain values and shared memory. */
 import type { Command } from '../control/schema.js';
 import type { SharedMemory } from '../ipvs/shared.js';
+import type { TcpConfig } from '../ipvs/xmit/xmit.js';
 import type { DeviceSpec } from '../netif/device.js';
 
 /** Settings of the stack that every lcore gets, from dpvs.conf. */
@@ -23,6 +24,7 @@ export interface StackConfig {
   /** Milliseconds by state, in the order of the state tables' names. */
   tcpTimeoutsMs: Record<string, number>;
   udpTimeoutsMs: Record<string, number>;
+  tcp: TcpConfig;
 }
 
 export interface LcoreTask {

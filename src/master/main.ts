@@ -65,6 +65,11 @@ const stackConfig = (c: Config, lcores: number): StackConfig => ({
   expireQuiescentTemplate: c.ipvs.conn.expireQuiescentTemplate,
   tcpTimeoutsMs: seconds(c.ipvs.tcp.timeoutsS),
   udpTimeoutsMs: seconds(c.ipvs.udp.timeoutsS),
+  tcp: {
+    rebase: c.ipvs.tcp.seqRebase,
+    keepTimestamps: c.ipvs.tcp.timestamp === 'keep',
+    toa: c.ipvs.tcp.toa,
+  },
 });
 
 /** Runs until a signal ends it. @returns the exit code */

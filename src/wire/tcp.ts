@@ -1,4 +1,4 @@
-/** TCP header, RFC 9293 section 3.1. Offsets are relative to the start of the header. */
+/** TCP header, RFC 9293 section 3.1; its options: tcp-options.ts. Offsets are relative to the start of the header. */
 import type { Bytes } from '../core/bytes.js';
 import { l4Checksum, l4Valid } from './checksum.js';
 import { PROTO_TCP } from './ipv4.js';
@@ -23,15 +23,6 @@ export const RST = 0x04;
 export const PSH = 0x08;
 export const ACK = 0x10;
 export const URG = 0x20;
-
-/** Option kinds. */
-export const OPT_END = 0;
-export const OPT_NOP = 1;
-export const OPT_MSS = 2;
-export const OPT_WSCALE = 3;
-export const OPT_SACK_OK = 4;
-export const OPT_SACK = 5;
-export const OPT_TIMESTAMP = 8;
 
 /** True if `len` bytes at `off` hold a whole TCP header with its options. Call once, then read freely. */
 export function check(b: Bytes, off: number, len: number): boolean {
@@ -100,27 +91,4 @@ export function emit(
   b.setU16(off + WINDOW, windowSize);
   b.setU16(off + CHECKSUM, 0);
   b.setU16(off + URGENT, 0);
-}
-
-/**
- * Offset of the first option of a kind, or -1. Malformed options end the search.
- * The option's kind, length and value lie inside the header.
- */
-export function findOption(b: Bytes, off: number, kind: number): number {
-  const end = off + headerLen(b, off);
-  let o = off + HEADER_LEN;
-  while (o < end) {
-    const k = b.u8(o);
-    if (k === OPT_END) return -1;
-    if (k === OPT_NOP) {
-      o += 1;
-      continue;
-    }
-    if (o + 1 >= end) return -1;
-    const len = b.u8(o + 1);
-    if (len < 2 || o + len > end) return -1;
-    if (k === kind) return o;
-    o += len;
-  }
-  return -1;
 }

@@ -15,6 +15,7 @@ import type { IpvsConfig } from '../../src/ipvs/ipvs.js';
 import { Replica } from '../../src/lcore/replica.js';
 import { deviceSpecs, Lab } from '../support/lab.js';
 import type { LabNative, LabOptions } from '../support/lab.js';
+import { UNTOUCHED } from '../support/untouched.js';
 
 export interface SceneOptions {
   ports?: LabOptions['ports'];
@@ -78,7 +79,7 @@ export class Scene<N extends LabNative> {
           destStats,
           lcore: native.lcore,
           lcores: 1,
-          config,
+          config: { ...config, tcp: { ...UNTOUCHED, ...config.tcp } },
         }),
     );
     takeShortWay(lab.netif, lab.inet, this.ipvs);

@@ -17,6 +17,9 @@ const TIMEOUT = C.timeoutMs >>> 2;
 const CREATED = C.createdMs >>> 2;
 const CONTROL = C.control >>> 2;
 const LADDR = C.laddrSlot >>> 2;
+const CLIENT_ADDR = C.clientAddr >>> 2;
+const ISN_IN = C.isnIn >>> 2;
+const ISN_OUT = C.isnOut >>> 2;
 const END_SEQ = C.endSeq >>> 2;
 const END_ACK = C.endAck >>> 2;
 
@@ -164,7 +167,30 @@ export class Records {
     this.u16[(c * SIZE + C.lport) >>> 1] = v;
   }
 
-  /** Next sequence number of the real server and the last one that it acknowledged. */
+  /** See CONN4.clientAddr; 0 = it is not delivered. */
+  clientAddr(c: number): number {
+    return this.u32[c * WORDS + CLIENT_ADDR]!;
+  }
+  setClientAddr(c: number, v: number): void {
+    this.u32[c * WORDS + CLIENT_ADDR] = v;
+  }
+
+  /** Initial sequence number of the client, as it has sent it. */
+  isnIn(c: number): number {
+    return this.u32[c * WORDS + ISN_IN]!;
+  }
+  setIsnIn(c: number, isn: number): void {
+    this.u32[c * WORDS + ISN_IN] = isn;
+  }
+  /** The same of the real server; 0 before it has answered. */
+  isnOut(c: number): number {
+    return this.u32[c * WORDS + ISN_OUT]!;
+  }
+  setIsnOut(c: number, isn: number): void {
+    this.u32[c * WORDS + ISN_OUT] = isn;
+  }
+
+  /** Next sequence number of the real server and the last one that it acknowledged, in the numbers that it sees. */
   endSeq(c: number): number {
     return this.u32[c * WORDS + END_SEQ]!;
   }

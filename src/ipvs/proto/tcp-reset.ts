@@ -4,6 +4,7 @@ import { NO_PACKET } from '../../core/packet.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import * as wire from '../../wire/tcp.js';
 import { D } from '../conn/records.js';
+import { seqDelta } from '../xmit/seq.js';
 import type { XmitContext } from '../xmit/xmit.js';
 
 const LEN = ipv4.HEADER_LEN + wire.HEADER_LEN;
@@ -14,7 +15,8 @@ export function resetBoth(x: XmitContext, c: number): void {
   const r = x.records;
   // Nothing was ever seen of the real server: no sequence number that the ends would accept is known.
   if (r.endSeq(c) === 0 && r.endAck(c) === 0) return;
-  send(x, r.dir(c, DIR_OUT), r.endSeq(c), r.endAck(c));
+  const [seq, ack] = [r.endSeq(c) + seqDelta(r, c, DIR_OUT), r.endAck(c) - seqDelta(r, c, DIR_IN)];
+  send(x, r.dir(c, DIR_OUT), seq >>> 0, ack >>> 0);
   send(x, r.dir(c, DIR_IN), r.endAck(c), r.endSeq(c));
 }
 

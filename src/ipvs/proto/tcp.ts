@@ -96,6 +96,11 @@ export const tcp: Proto = {
     return (wire.flags(b, l4) & (SYN | ACK | RST | FIN)) === SYN;
   },
 
+  /** Their options are for TypeScript, and whether they open a connection. */
+  slow(b: Bytes, l4: number): boolean {
+    return (wire.flags(b, l4) & SYN) !== 0;
+  },
+
   /** How far the real server has come, both ways: what a reset must carry to be believed (RFC 5961 section 3.2). */
   observe(r: Records, c: number, b: Bytes, l4: number, len: number): void {
     const flags = wire.flags(b, l4);
@@ -103,6 +108,7 @@ export const tcp: Proto = {
     const seq = (wire.seq(b, l4) + wire.segmentLen(b, l4, len)) >>> 0;
     const ack = (flags & ACK) !== 0 ? wire.ack(b, l4) : 0;
     const first = (flags & SYN) !== 0;
+    if (first) r.setIsnOut(c, wire.seq(b, l4));
     // Old segments come again: never go back.
     if (first || ((seq - r.endSeq(c)) | 0) > 0) r.setEndSeq(c, seq);
     if (first || ((flags & ACK) !== 0 && ((ack - r.endAck(c)) | 0) > 0)) r.setEndAck(c, ack);

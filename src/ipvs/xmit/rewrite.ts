@@ -4,13 +4,13 @@
  * made.
  */
 import type { Bytes } from '../../core/bytes.js';
-import { DIR_IN, DIR_OUT, FLOW_ACTION } from '../../core/layout.js';
+import { FLOW_ACTION } from '../../core/layout.js';
 import { addDelta, applyDelta, applyDeltaUdp, delta16, delta32 } from '../../wire/checksum.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import { D, type Records } from '../conn/records.js';
 import { PROTO_BY_NUMBER } from '../proto/index.js';
 import type { Proto } from '../proto/table.js';
-import { shiftNumbers } from './seq.js';
+import { translate } from './seq.js';
 import { deliver, nextHop } from './nexthop.js';
 import type { XmitContext } from './xmit.js';
 
@@ -101,20 +101,19 @@ function setPorts(proto: Proto, b: Bytes, l4: number, sport: number, dport: numb
 
 /** `Xmit.send` of the modes that do nothing but rewrite. */
 export function sendRewritten(x: XmitContext, p: number, c: number, d: number): void {
-  const { packets, records: r } = x;
-  const dir = r.dir(c, d);
-  const adj = nextHop(x, p, dir);
-  if (adj === 0) return;
-  rewrite(r, dir, PROTO_BY_NUMBER[r.proto(c)]!, packets.bytes, packets.l3(p), packets.l4(p), x.xmitTtl);
-  if ((r.u16[(dir + D.actions) >>> 1]! & FLOW_ACTION.SEQ) !== 0)
-    translate(r, c, d, packets.bytes, packets.l4(p));
-  deliver(x, p, r.mtu(dir), adj);
+  const adj = nextHop(x, p, x.records.dir(c, d));
+  if (adj !== 0) finish(x, p, c, d, adj);
 }
 
-/** Shifts the numbers of a TCP segment by those of both directions. */
-function translate(r: Records, c: number, d: number, b: Bytes, l4: number): void {
-  if (r.proto(c) !== ipv4.PROTO_TCP) return;
-  const seqBy = r.u32[(r.dir(c, d) + D.seqDelta) >>> 2]!;
-  const other = r.dir(c, d === DIR_IN ? DIR_OUT : DIR_IN);
-  shiftNumbers(b, l4, seqBy, -r.u32[(other + D.seqDelta) >>> 2]! | 0);
+/** Rewrites a datagram of direction `d` and sends it to `adj`. Takes ownership. */
+export function finish(x: XmitContext, p: number, c: number, d: number, adj: number): void {
+  const { packets, records: r } = x;
+  const dir = r.dir(c, d);
+  const b = packets.bytes;
+  const l3 = packets.l3(p);
+  const l4 = packets.l4(p);
+  rewrite(r, dir, PROTO_BY_NUMBER[r.proto(c)]!, b, l3, l4, x.xmitTtl);
+  const shifts = (r.u16[(dir + D.actions) >>> 1]! & (FLOW_ACTION.SEQ | FLOW_ACTION.ACK)) !== 0;
+  if (shifts && r.proto(c) === ipv4.PROTO_TCP && ipv4.fragOffset(b, l3) === 0) translate(r, c, d, b, l4);
+  deliver(x, p, r.mtu(dir), adj);
 }

@@ -3,7 +3,21 @@ import { DIR_IN, DIR_OUT } from '../../core/layout.js';
 import type { Packets } from '../../core/packet.js';
 import type { Inet } from '../../inet/api.js';
 import { D, type Records } from '../conn/records.js';
+import type { Isn } from '../isn.js';
+import type { Svc } from '../service.js';
 import type { TunnelMtus } from './tunnel-mtu.js';
+
+/** What Full-NAT does to TCP, from dpvs.conf. */
+export interface TcpConfig {
+  /** Sequence numbers of clients are re-based. */
+  rebase: boolean;
+  /** The timestamps option of a client's SYN stays. */
+  keepTimestamps: boolean;
+  /** Real servers are told the client's address by TCP option 254. */
+  toa: boolean;
+}
+
+export const TCP_DEFAULTS: Readonly<TcpConfig> = { rebase: true, keepTimestamps: false, toa: true };
 
 /** What sending needs. */
 export interface XmitContext {
@@ -13,6 +27,8 @@ export interface XmitContext {
   /** Count the hop: TTL - 1, and "time exceeded" when it ends here. */
   readonly xmitTtl: boolean;
   readonly tunnelMtus: TunnelMtus;
+  readonly tcp: TcpConfig;
+  readonly isn: Isn;
   /** Identification of the last tunnel datagram that was cut into fragments. */
   outerId: number;
 }
@@ -33,6 +49,8 @@ export interface Xmit {
    * datagram), so the real server has the service's port, and answers that pass by are routed like anything else.
    */
   readonly rewrites: boolean;
+  /** Kind of TCP option that packets of the client must not carry to the real server: it is taken out. */
+  readonly refusedOption?: number;
   /**
    * Writes the match and the rewrite of both directions of a new connection. A mode that isn't `local` gets the client
    * as local address; with SNAT, who opens the connection is the client and its peer both the virtual and the real
@@ -51,6 +69,8 @@ export interface Xmit {
     daddr: number,
     dport: number,
   ): void;
+  /** Connection `c` of a service has been made for datagram `p`, which is sent next. */
+  opened?(x: XmitContext, p: number, c: number, svc: Svc): void;
   /** Forwards a packet of connection `c`, direction `d` (IN where the mode doesn't rewrite). Takes ownership; allocates nothing. */
   send(x: XmitContext, p: number, c: number, d: number): void;
 }

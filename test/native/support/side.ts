@@ -14,7 +14,6 @@ import {
   DIR_IN,
   DIR_OUT,
   DROP_CAP,
-  FLOW_ACTION,
   LCORE_BLOCK,
   LCORE_STATS,
   MBUF,
@@ -28,6 +27,7 @@ import { takeShortWay } from '../../../src/ipvs/established.js';
 import { flowRules } from '../../../src/ipvs/flow-rules.js';
 import { Ipvs, type IpvsConfig } from '../../../src/ipvs/ipvs.js';
 import { sharedMemory } from '../../../src/ipvs/shared.js';
+import { setSeqDelta } from '../../../src/ipvs/xmit/seq.js';
 import { Replica } from '../../../src/lcore/replica.js';
 import { Netif } from '../../../src/netif/netif.js';
 import { parseIpv4 } from '../../../src/wire/ipv4.js';
@@ -207,9 +207,7 @@ export class Side {
         0x9e3779b1,
       );
       for (const d of [DIR_IN, DIR_OUT]) {
-        const dir = r.dir(c, d);
-        r.u16[(dir + DIR4.at.actions) >>> 1]! |= FLOW_ACTION.SEQ;
-        r.u32[(dir + DIR4.at.seqDelta) >>> 2] = d === DIR_IN ? salt : ~salt;
+        setSeqDelta(r, c, d, d === DIR_IN ? salt : ~salt);
       }
     }
   }

@@ -19,6 +19,7 @@ import type { SvcOptions } from '../../../src/ipvs/options.js';
 import { parseIpv4 } from '../../../src/wire/ipv4.js';
 import { FakeNative } from '../../support/fake-native.js';
 import { checkFrame } from '../../support/frames.js';
+import { UNTOUCHED } from '../../support/untouched.js';
 
 export const CLIENT = '10.0.0.1:40000';
 export const VIP = '10.1.1.1:80';
@@ -182,7 +183,7 @@ export class Rig {
       shared: this.shared,
       lcore,
       lcores,
-      config: o.config ?? {},
+      config: { ...o.config, tcp: { ...UNTOUCHED, ...o.config?.tcp } },
     });
   }
 

@@ -8,6 +8,7 @@ import { Services } from '../../../src/ipvs/service.js';
 import { parseIpv4 } from '../../../src/wire/ipv4.js';
 import { arp, decode, icmp, payloadOf, ping, ramp, summary, tcp, udp } from '../../support/frames.js';
 import { Lab, macOf } from '../../support/lab.js';
+import { UNTOUCHED } from '../../support/untouched.js';
 
 const CLIENT = '192.168.100.3:40000';
 const VIP = '192.168.100.100:80';
@@ -44,7 +45,7 @@ function scene(
     destStats: new Float64Array((64 * DEST_STATS.size) >>> 3),
     lcore: 1,
     lcores: 1,
-    config: o.config ?? {},
+    config: { tcp: UNTOUCHED, ...o.config },
   });
   lab.onTick.push((now) => ipvs.tick(now));
   const svc = { proto, addr: '192.168.100.100', port: 80 } as const;

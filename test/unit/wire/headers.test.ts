@@ -6,6 +6,7 @@ import * as ethernet from '../../../src/wire/ethernet.js';
 import * as icmp from '../../../src/wire/icmp.js';
 import * as ipv4 from '../../../src/wire/ipv4.js';
 import * as tcp from '../../../src/wire/tcp.js';
+import * as tcpOptions from '../../../src/wire/tcp-options.js';
 import * as udp from '../../../src/wire/udp.js';
 import * as frames from '../../support/frames.js';
 
@@ -128,9 +129,9 @@ describe('accessors read what the builders write', () => {
     expect([tcp.headerLen(b, l4), tcp.flags(b, l4), tcp.window(b, l4)]).toEqual([28, tcp.SYN | 0x40, 512]);
     expect(tcp.checksumValid(b, l4, l4len, 0x0a010203, 0xc8140201)).toBe(true);
     expect(tcp.segmentLen(b, l4, l4len)).toBe(3);
-    expect(tcp.findOption(b, l4, tcp.OPT_MSS)).toBe(l4 + 24);
-    expect(tcp.findOption(b, l4, tcp.OPT_WSCALE)).toBe(l4 + 21);
-    expect(tcp.findOption(b, l4, tcp.OPT_TIMESTAMP)).toBe(-1);
+    expect(tcpOptions.find(b, l4, tcpOptions.OPT_MSS)).toBe(l4 + 24);
+    expect(tcpOptions.find(b, l4, tcpOptions.OPT_WSCALE)).toBe(l4 + 21);
+    expect(tcpOptions.find(b, l4, tcpOptions.OPT_TIMESTAMP)).toBe(-1);
   });
 
   it('UDP and ICMP', () => {
@@ -199,7 +200,7 @@ describe('check refuses what the accessors could not read', () => {
       fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(255), (options, kind) => {
         const { b, off, len } = place(frames.tcp({ ...ends, tcpOptions: options }));
         const l4 = off + 34;
-        const o = tcp.findOption(b, l4, kind);
+        const o = tcpOptions.find(b, l4, kind);
         if (o < 0) return;
         expect(o + b.u8(o + 1)).toBeLessThanOrEqual(off + len);
         expect(b.u8(o)).toBe(kind);
