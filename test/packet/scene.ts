@@ -12,10 +12,11 @@ import { takeShortWay } from '../../src/ipvs/established.js';
 import { flowRules } from '../../src/ipvs/flow-rules.js';
 import { Ipvs } from '../../src/ipvs/ipvs.js';
 import type { IpvsConfig } from '../../src/ipvs/ipvs.js';
+import { sharedMemory } from '../../src/ipvs/shared.js';
 import { Replica } from '../../src/lcore/replica.js';
 import { deviceSpecs, Lab } from '../support/lab.js';
 import type { LabNative, LabOptions } from '../support/lab.js';
-import { UNTOUCHED } from '../support/untouched.js';
+import { openSecret, UNTOUCHED } from '../support/untouched.js';
 
 export interface SceneOptions {
   ports?: LabOptions['ports'];
@@ -77,6 +78,7 @@ export class Scene<N extends LabNative> {
           index: flowIndex(native, native.lcore, native.block),
           conns: native.conns,
           destStats,
+          shared: openSecret(sharedMemory(1)),
           lcore: native.lcore,
           lcores: 1,
           config: { ...config, tcp: { ...UNTOUCHED, ...config.tcp } },

@@ -31,6 +31,7 @@ import { setSeqDelta } from '../../../src/ipvs/xmit/seq.js';
 import { Replica } from '../../../src/lcore/replica.js';
 import { Netif } from '../../../src/netif/netif.js';
 import { parseIpv4 } from '../../../src/wire/ipv4.js';
+import { openSecret } from '../../support/untouched.js';
 import { makeLcore, native, pool, type TestLcore } from './rig.js';
 
 const PAGE = 4096;
@@ -69,7 +70,7 @@ export class Side {
   /** Packets that took the short way. */
   short = 0;
   private netif!: Netif;
-  private readonly shared = sharedMemory(1);
+  private readonly shared = openSecret(sharedMemory(1));
 
   constructor(private readonly o: SideOptions) {
     this.id = o.id;
