@@ -41,6 +41,13 @@ export class Fib {
     return undefined;
   }
 
+  /** The best route to this one address, whatever prefixes cover it. */
+  host(addr: number): FibEntry | undefined {
+    if (this.used[32] === 0) return undefined;
+    const slot = this.prefixes.get(addr, 32);
+    return slot < 0 ? undefined : this.best[slot];
+  }
+
   /** Entries of exactly this prefix, best first. */
   at(dst: number, plen: number): readonly FibEntry[] {
     const slot = this.prefixes.get(dst, plen);

@@ -147,7 +147,7 @@ export class Ipv4 {
 
   /** Sources that nobody else has: broadcast addresses and our own, those apart that we share with the sender. */
   private isMartian(src: number, dst: number): boolean {
-    const entry = this.routes.lookup(src);
+    const entry = this.routes.host(src);
     if (entry === undefined || !(entry.local || entry.broadcast)) return false;
     return entry.broadcast || !this.routes.isShared(src) || this.routes.isLocal(dst);
   }

@@ -114,8 +114,16 @@ export class Routes {
     return this.fib.lookup(addr);
   }
 
+  /**
+   * The entry of an address that is our own or a broadcast address: those have prefixes of their own, so one probe tells.
+   * May be that of another host with a route of its own.
+   */
+  host(addr: number): FibEntry | undefined {
+    return this.fib.host(addr);
+  }
+
   isLocal(addr: number): boolean {
-    const entry = this.fib.lookup(addr);
+    const entry = this.fib.host(addr);
     return entry !== undefined && entry.local;
   }
 

@@ -30,10 +30,10 @@ export class Chooser {
   }
 
   /** A real server with its place taken where there is a limit: `opened` or `cancelled` of DestStats follows. */
-  choose(svc: Svc, caddr: number, cport: number, vaddr: number): Dest | undefined {
+  readonly choose = (svc: Svc, caddr: number, cport: number, vaddr: number): Dest | undefined => {
     this.template = NO_TEMPLATE;
     return svc.persistent > 0 ? this.keep(svc, caddr, cport, vaddr) : this.schedule(svc, caddr, cport, vaddr);
-  }
+  };
 
   /** Why `choose` has just found none: the reason to drop the packet for. */
   refusal(svc: Svc): number {
@@ -43,7 +43,7 @@ export class Chooser {
   }
 
   /** The scheduler's choice, with its place taken where there is a limit. */
-  private schedule(svc: Svc, caddr: number, cport: number, vaddr: number): Dest | undefined {
+  private readonly schedule = (svc: Svc, caddr: number, cport: number, vaddr: number): Dest | undefined => {
     const { packets, stats } = this;
     // A choice is in vain when another lcore has just taken the last place: that real server is full then.
     for (let tries = 0; tries <= svc.dests.length; tries++) {
@@ -51,7 +51,7 @@ export class Chooser {
       if (dest === undefined || stats.reserve(dest)) return dest;
     }
     return undefined;
-  }
+  };
 
   /** The real server that the client has at a persistent service; one of the scheduler's for a new client. */
   private keep(svc: Svc, caddr: number, cport: number, vaddr: number): Dest | undefined {

@@ -1,6 +1,9 @@
 /**
  * The load balancer of one lcore, between routing and the wire: it sees every datagram before routing, finds or makes
  * the connection that it belongs to, steps the connection's state and forwards it by the connection's mode.
+ *
+ * What packets pass is written as functions in fields, here and in the classes that only Ipvs has: a closure that is made once
+ * is compiled for the objects that it captures, a method for any `this` (decision 43).
  */
 import type { Bytes } from '../core/bytes.js';
 import { DROP } from '../core/drops.js';
@@ -46,6 +49,7 @@ import { XMIT_BY_FWD } from './xmit/index.js';
 import { NO_TEMPLATE, Templates } from './templates.js';
 import { TunnelMtus } from './xmit/tunnel-mtu.js';
 import { TCP_DEFAULTS, type TcpConfig, type Xmit, type XmitContext } from './xmit/xmit.js';
+import { Ways } from './xmit/ways.js';
 
 export interface IpvsConfig extends Partial<FragmentLimits> {
   /** Count the hop of forwarded packets (TTL - 1). Default false, as the original. */
@@ -154,6 +158,7 @@ export class Ipvs implements FragmentHost {
       tunnelMtus: new TunnelMtus(),
       tcp: { ...TCP_DEFAULTS, ...config.tcp },
       isn: new Isn(new Uint32Array(shared.secret).subarray(SECRET_ISN)),
+      ways: new Ways(),
       outerId: 0,
     };
     this.fragments = new Fragments(this, {
@@ -199,7 +204,7 @@ export class Ipvs implements FragmentHost {
   };
 
   /** A datagram with its ports at arena offset `ports`: whole, or a first fragment. Takes ownership unless it returns ACCEPT. */
-  whole(p: number, proto: Proto, l3: number, ports: number): typeof ACCEPT | typeof STOLEN {
+  readonly whole = (p: number, proto: Proto, l3: number, ports: number): typeof ACCEPT | typeof STOLEN => {
     const { packets } = this;
     const b = packets.bytes;
     const l4 = packets.l4(p);
@@ -227,7 +232,7 @@ export class Ipvs implements FragmentHost {
     if ((rules & DEST_F_SLOW) !== 0 && this.isOverRate(p, slot, ref & 1, l3)) return STOLEN;
     this.forward(p, ref >>> 1, ref & 1, proto, l3, l4);
     return STOLEN;
-  }
+  };
 
   /** Expires connections; call once per loop with `LcoreBlock.nowMs`. */
   tick(nowMs: number): void {
@@ -260,10 +265,10 @@ export class Ipvs implements FragmentHost {
    * The native loop has moved connection `c` to another state in the last poll: its new timeout begins. Call it for the events
    * of a poll before its exceptions.
    */
-  moved(c: number): void {
+  readonly moved = (c: number): void => {
     const r = this.table.records;
     this.setTimeout(c, r.proto(c), r.state(c));
-  }
+  };
 
   // ----- shared with icmp.ts
 
@@ -440,13 +445,13 @@ export class Ipvs implements FragmentHost {
   }
 
   /** A packet without a connection here. */
-  private unknown(
+  private readonly unknown = (
     p: number,
     proto: Proto,
     l3: number,
     l4: number,
     ports: number,
-  ): typeof ACCEPT | typeof STOLEN {
+  ): typeof ACCEPT | typeof STOLEN => {
     const { packets } = this;
     const b = packets.bytes;
     const saddr = ipv4.src(b, l3);
@@ -484,7 +489,7 @@ export class Ipvs implements FragmentHost {
       if (c !== 0) this.forward(p, c, XMIT_BY_FWD[this.table.records.fwd(c)]!.opens, proto, l3, l4);
     }
     return STOLEN;
-  }
+  };
 
   /** Drops a packet that is over the bandwidth of its service. Takes ownership when it returns true. */
   private isOverRate(p: number, slot: number, d: number, l3: number): boolean {
@@ -519,7 +524,14 @@ export class Ipvs implements FragmentHost {
   }
 
   /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
-  private open(p: number, svc: Svc, caddr: number, cport: number, vaddr: number, vport: number): number {
+  private readonly open = (
+    p: number,
+    svc: Svc,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+  ): number => {
     const { packets, table, stats } = this;
     const dest = this.chooser.choose(svc, caddr, cport, vaddr);
     if (dest === undefined) {
@@ -558,10 +570,17 @@ export class Ipvs implements FragmentHost {
     table.setTimeout(c, timeoutMs, packets.nowMs);
     dest.xmit.opened?.(this.x, p, c, svc);
     return c;
-  }
+  };
 
   /** A checked packet of connection `c`. Takes ownership. */
-  private forward(p: number, c: number, d: number, proto: Proto, l3: number, l4: number): void {
+  private readonly forward = (
+    p: number,
+    c: number,
+    d: number,
+    proto: Proto,
+    l3: number,
+    l4: number,
+  ): void => {
     const { packets, table } = this;
     const b = packets.bytes;
     const r = table.records;
@@ -583,11 +602,11 @@ export class Ipvs implements FragmentHost {
     this.count(c, d, ipv4.totalLen(b, l3));
     if (isFragment) this.renumber(c, d, l3, this.fragmentId);
     xmit.send(this.x, p, c, d);
-  }
+  };
 
   // ----- connections
 
-  private enter(c: number, proto: Proto, state: number): void {
+  private readonly enter = (c: number, proto: Proto, state: number): void => {
     const r = this.table.records;
     r.setState(c, state);
     const inactive = proto.states[state]!.active === undefined ? CONN_F_INACTIVE : 0;
@@ -597,7 +616,7 @@ export class Ipvs implements FragmentHost {
       this.stats.moved(r.dest(c), inactive === 0);
     }
     this.setTimeout(c, proto.number, state);
-  }
+  };
 
   private timeoutOf(c: number, number: number, state: number): number {
     const dest: Dest | undefined = this.services.destAt(this.table.records.dest(c));
@@ -607,11 +626,11 @@ export class Ipvs implements FragmentHost {
       : this.timeouts[number]![state]!;
   }
 
-  private setTimeout(c: number, number: number, state: number): void {
+  private readonly setTimeout = (c: number, number: number, state: number): void => {
     this.table.setTimeout(c, this.timeoutOf(c, number, state), this.packets.nowMs);
-  }
+  };
 
-  private expire(c: number): void {
+  private readonly expire = (c: number): void => {
     const r = this.table.records;
     // Where only one direction passes, nothing is known that the ends would believe.
     if (this.modeOf(c).tableIn !== TABLE_IN_ONLY) PROTO_BY_NUMBER[r.proto(c)]!.expired?.(this.x, c);
@@ -621,7 +640,7 @@ export class Ipvs implements FragmentHost {
     const slot = r.dest(c);
     this.stats.closed(slot, (r.flags(c) & CONN_F_INACTIVE) === 0, this.services.destAt(slot));
     this.table.release(c);
-  }
+  };
 
   /** Writes down for both paths what holds for the packets and connections of a real server. */
   private ruled(dest: Dest): void {

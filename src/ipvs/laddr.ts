@@ -51,7 +51,14 @@ export class LocalAddrs {
    * @param vaddr destination of the client's packet
    * @returns BOUND, or the reason to drop the packet for
    */
-  bind(c: number, dest: Dest, caddr: number, cport: number, vaddr: number, vport: number): number {
+  readonly bind = (
+    c: number,
+    dest: Dest,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+  ): number => {
     const { svc, xmit } = dest;
     if (xmit.opens === DIR_OUT) {
       const rc = this.bindTo(dest.addr, c, dest, caddr, cport, vaddr, vport, vaddr, vport);
@@ -83,10 +90,10 @@ export class LocalAddrs {
       if (rc !== NO_PORT) return rc;
     }
     return DROP.SVC_NO_LADDR;
-  }
+  };
 
   /** @returns as `bind`, or NO_PORT when `laddr` has none for this destination */
-  private bindTo(
+  private readonly bindTo = (
     laddr: number,
     c: number,
     dest: Dest,
@@ -96,7 +103,7 @@ export class LocalAddrs {
     vport: number,
     daddr: number,
     dport: number,
-  ): number {
+  ): number => {
     const { table, pool } = this;
     const r = table.records;
     const { proto } = dest.svc;
@@ -129,16 +136,16 @@ export class LocalAddrs {
       pool.free(slot, daddr, dport, lport);
     }
     return NO_PORT;
-  }
+  };
 
   /** Gives back what connection `c` holds. */
-  release(c: number): void {
+  readonly release = (c: number): void => {
     const r = this.table.records;
     const slot = r.laddrSlot(c);
     if (slot < 0) return;
     const at = this.localDir(c);
     this.pool.free(slot, r.bytes.u32(at + D.saddr), r.bytes.u16(at + D.sport), r.lport(c));
-  }
+  };
 
   /** After a crash: takes the port of connection `c` out of the pool again. */
   adopt(c: number): void {

@@ -12,6 +12,7 @@ import type { Native } from '../core/native.js';
 import type { Ring } from '../core/ring.js';
 import { MASTER, type LcoreQuery, type Mesh, type Page, type ToLcore, type ToMaster } from '../lcore/mesh.js';
 import type { LcoreTask } from '../lcore/task.js';
+import { tuneEngine } from './engine.js';
 import type { Log } from './log.js';
 
 export type LcoreState = 'starting' | 'running' | 'restarting' | 'stuck';
@@ -65,6 +66,7 @@ export class Lcores {
 
   constructor(private readonly o: LcoresOptions) {
     const n = o.tasks.length;
+    tuneEngine();
     this.pool = new Piscina({
       filename: new URL('../lcore/worker.js', import.meta.url).href,
       minThreads: n,

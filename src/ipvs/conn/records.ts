@@ -7,6 +7,7 @@ import { CONN4, CONN_F_HASHED, CONN_F_USED, DIR4, DIR_IN, DIR_OUT } from '../../
 
 const SIZE = CONN4.size;
 const WORDS = SIZE >>> 2;
+const DOUBLES = SIZE >>> 3;
 const C = CONN4.at;
 /** Byte offsets inside a direction. */
 export const D = DIR4.at;
@@ -65,7 +66,10 @@ export class Records {
 
   /** Zeroes a record and marks it as used. */
   begin(c: number): void {
-    this.u32.fill(0, c * WORDS, (c + 1) * WORDS);
+    const { f64 } = this;
+    const end = (c + 1) * DOUBLES;
+    // `fill` is a call out of compiled code: 80 ns for these three lines.
+    for (let i = c * DOUBLES; i < end; i++) f64[i] = 0;
     this.setFlags(c, CONN_F_USED);
   }
 

@@ -63,7 +63,7 @@ export class ConnTable {
   }
 
   /** A zeroed record marked as used, or 0 when the table is full. It is not indexed and has no timer yet. */
-  alloc(nowMs: number): number {
+  readonly alloc = (nowMs: number): number => {
     if (this.freeCount === 0) return 0;
     const c = this.free[--this.freeCount]!;
     const r = this.records;
@@ -73,7 +73,7 @@ export class ConnTable {
     r.setLastSeenMs(c, DIR_IN, nowMs);
     r.setLastSeenMs(c, DIR_OUT, nowMs);
     return c;
-  }
+  };
 
   /** Makes the connection findable by the tuples of its directions. @returns as `FlowIndex.insert` */
   insert(c: number): number {
@@ -87,11 +87,11 @@ export class ConnTable {
    * The same for a connection whose tuples nobody else has: it counts as inserted, and is before the next lookup. Should the
    * index refuse it after all, it expires.
    */
-  insertUnique(c: number): void {
+  readonly insertUnique = (c: number): void => {
     this.noteInserted(c);
     this.index.batch[this.waiting++] = c;
     if (this.waiting === CONN_BATCH) this.settle();
-  }
+  };
 
   /**
    * The flow of a packet.
@@ -99,11 +99,11 @@ export class ConnTable {
    * @param ports arena offset of its ports
    * @returns connection * 2 + direction, or -1
    */
-  find(hint: number, b: Bytes, l3: number, ports: number): number {
+  readonly find = (hint: number, b: Bytes, l3: number, ports: number): number => {
     if (hint >= 0 && this.records.isMatch(hint >>> 1, hint & 1, b, l3, ports)) return hint;
     if (hint === HINT_ABSENT && !this.fresh.has(b, l3, ports)) return -1;
     return this.findBy(l3, ports, false);
-  }
+  };
 
   /** See `FlowIndex.find`. */
   findBy(l3: number, l4: number, inverse: boolean): number {
@@ -117,13 +117,13 @@ export class ConnTable {
   }
 
   /** Gives a connection the timeout that begins now. */
-  setTimeout(c: number, timeoutMs: number, nowMs: number): void {
+  readonly setTimeout = (c: number, timeoutMs: number, nowMs: number): void => {
     this.records.setTimeoutMs(c, timeoutMs);
     this.wheel.schedule(c, nowMs + timeoutMs);
-  }
+  };
 
   /** Ends a connection: out of the index, off the wheel, record free. */
-  release(c: number): void {
+  readonly release = (c: number): void => {
     const r = this.records;
     const hashed = (r.flags(c) & CONN_F_HASHED) !== 0;
     this.wheel.cancel(c);
@@ -141,10 +141,10 @@ export class ConnTable {
       return;
     }
     this.free[this.freeCount++] = c;
-  }
+  };
 
   /** Expires what is due. Call it once for every poll, behind its packets. */
-  tick(nowMs: number): void {
+  readonly tick = (nowMs: number): void => {
     this.nowMs = nowMs;
     this.settle();
     this.fresh.next();
@@ -156,7 +156,7 @@ export class ConnTable {
     }
     this.settle();
     this.ticking = false;
-  }
+  };
 
   /** When the next timer may fire, Infinity when there is none. */
   nextMs(): number {
@@ -190,17 +190,17 @@ export class ConnTable {
     return kept;
   }
 
-  private noteInserted(c: number): void {
+  private readonly noteInserted = (c: number): void => {
     const r = this.records;
     r.setFlags(c, r.flags(c) | CONN_F_HASHED);
     for (let d = DIR_IN; d <= DIR_OUT; d++) {
       const dir = r.dir(c, d);
       this.fresh.add(r.bytes.u32(dir + D.saddr), r.bytes.u32(dir + D.daddr), r.bytes.u32(dir + D.sport));
     }
-  }
+  };
 
   /** Tells the index what waits for it. */
-  private settle(): void {
+  private readonly settle = (): void => {
     const n = this.waiting;
     if (n === 0) return;
     this.waiting = 0;
@@ -216,10 +216,10 @@ export class ConnTable {
       this.records.setFlags(c, this.records.flags(c) & ~CONN_F_HASHED);
       this.onExpire(c);
     }
-  }
+  };
 
   /** Handles the timers in `due`. */
-  private fire(): void {
+  private readonly fire = (): void => {
     const { due, dueCount, records: r } = this;
     this.settle();
     for (let i = 0; i < dueCount; i++) this.index.batch[i] = due[i]!;
@@ -233,5 +233,5 @@ export class ConnTable {
       if (left > 0) this.wheel.schedule(c, this.nowMs + left);
       else this.onExpire(c);
     }
-  }
+  };
 }

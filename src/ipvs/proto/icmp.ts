@@ -6,7 +6,7 @@
 import type { Bytes } from '../../core/bytes.js';
 import * as wire from '../../wire/icmp.js';
 import { PROTO_ICMP } from '../../wire/ipv4.js';
-import { compile, type Proto } from './table.js';
+import { compile, ofOneShape, type Proto } from './table.js';
 
 /** States by number. */
 export const ICMP = { NONE: 0, NORMAL: 1 } as const;
@@ -42,10 +42,10 @@ export const icmp: Proto = {
   name: 'icmp',
   hasPorts: false,
   native: false,
-  states: [
+  states: ofOneShape([
     { key: 'none', name: 'ICMP_NONE', timeout: 2, connTimeout: true },
     { key: 'normal', name: 'ICMP_NORMAL', timeout: 300, connTimeout: true },
-  ],
+  ]),
   events: ['packet'],
   next: compile(['NO', 'NM'], ['NM NM', 'NM NM', 'NM NM']),
   headerLen: wire.HEADER_LEN,

@@ -11,7 +11,7 @@
 import type { Bytes } from '../../core/bytes.js';
 import { PROTO_SCTP } from '../../wire/ipv4.js';
 import * as wire from '../../wire/sctp.js';
-import { compile, type Proto } from './table.js';
+import { compile, ofOneShape, type Proto } from './table.js';
 
 /** States by number. */
 export const SCTP = {
@@ -123,7 +123,7 @@ export const sctp: Proto = {
   name: 'sctp',
   hasPorts: true,
   native: false,
-  states: [
+  states: ofOneShape([
     { key: 'none', name: 'NONE', timeout: 2 },
     { key: 'init1', name: 'INIT1', timeout: 4 },
     { key: 'init', name: 'INIT', timeout: 61 },
@@ -138,7 +138,7 @@ export const sctp: Proto = {
     { key: 'shutdownAckSent', name: 'S-ACK-SENT', timeout: 61 },
     { key: 'rejected', name: 'REJECTED', timeout: 4, closing: true },
     { key: 'closed', name: 'CLOSED', timeout: 61, closing: true },
-  ],
+  ]),
   events: EVENTS,
   next: compile(ABBR, ROWS),
   headerLen: wire.HEADER_LEN + wire.CHUNK_HEADER_LEN,

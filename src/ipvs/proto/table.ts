@@ -38,6 +38,17 @@ export interface StateInfo {
   readonly set?: keyof SetTimeouts;
 }
 
+/**
+ * The states of a protocol as objects of one shape. Of several, compiled code that reads them falls back to looking fields up
+ * by name, at every change of state.
+ */
+export function ofOneShape(states: readonly StateInfo[]): StateInfo[] {
+  return states.map(
+    ({ key, name, timeout, active, closing, connTimeout, set }) =>
+      ({ key, name, timeout, active, closing, connTimeout, set }) as StateInfo,
+  );
+}
+
 /** What the load balancer knows of a transport protocol: one object, one line in the registry. */
 export interface Proto {
   /** IP protocol number. */

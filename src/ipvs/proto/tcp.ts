@@ -7,7 +7,7 @@ import { PROTO_TCP } from '../../wire/ipv4.js';
 import * as wire from '../../wire/tcp.js';
 import type { Records } from '../conn/records.js';
 import type { XmitContext } from '../xmit/xmit.js';
-import { compile, NO_EVENT, type Proto } from './table.js';
+import { compile, NO_EVENT, ofOneShape, type Proto } from './table.js';
 import { resetBoth } from './tcp-reset.js';
 
 /** States by number. */
@@ -57,7 +57,7 @@ export const tcp: Proto = {
   name: 'tcp',
   hasPorts: true,
   native: true,
-  states: [
+  states: ofOneShape([
     { key: 'none', name: 'TCP_NONE', timeout: 2 },
     { key: 'established', name: 'TCP_EST', timeout: 90, active: true, connTimeout: true, set: 'tcp' },
     { key: 'synSent', name: 'SYN_SENT', timeout: 3 },
@@ -69,7 +69,7 @@ export const tcp: Proto = {
     { key: 'lastAck', name: 'LAST_ACK', timeout: 7, closing: true },
     { key: 'listen', name: 'LISTEN', timeout: 120 },
     { key: 'synack', name: 'SYNACK', timeout: 30 },
-  ],
+  ]),
   events: ['syn', 'fin', 'ack', 'rst'],
   next: compile(ABBR, ROWS),
   headerLen: wire.HEADER_LEN,

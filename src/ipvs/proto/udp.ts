@@ -2,7 +2,7 @@
 import type { Bytes } from '../../core/bytes.js';
 import { PROTO_UDP } from '../../wire/ipv4.js';
 import * as wire from '../../wire/udp.js';
-import { compile, type Proto } from './table.js';
+import { compile, ofOneShape, type Proto } from './table.js';
 
 /** States by number. */
 export const UDP = { NONE: 0, ONEWAY: 1, NORMAL: 2, LAST: 3, ONEWAY_OUT: 4 } as const;
@@ -14,14 +14,14 @@ export const udp: Proto = {
   name: 'udp',
   hasPorts: true,
   native: true,
-  states: [
+  states: ofOneShape([
     { key: 'none', name: 'UDP_NONE', timeout: 2, connTimeout: true },
     { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },
     { key: 'normal', name: 'UDP_NORM', timeout: 300, connTimeout: true, set: 'udp' },
     { key: 'last', name: 'UDP_LAST', timeout: 2, connTimeout: true },
     // As `oneway`, of a connection that is opened from inside (SNAT).
     { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },
-  ],
+  ]),
   onceState: UDP.LAST,
   events: ['packet'],
   next: compile(

@@ -6,7 +6,7 @@ import { DROP } from '../../core/drops.js';
 import { FLOW_ACTION } from '../../core/layout.js';
 import * as icmp from '../../wire/icmp.js';
 import * as ipv4 from '../../wire/ipv4.js';
-import { D } from '../conn/records.js';
+import { D, type Records } from '../conn/records.js';
 import type { XmitContext } from './xmit.js';
 
 /** Bytes that IP in IP puts in front of a datagram. */
@@ -52,6 +52,14 @@ function resolve(x: XmitContext, p: number, dir: number): number {
   const { inet, packets, records: r } = x;
   const to = r.bytes.u32(dir + D.newDaddr);
   const actions = r.u16[(dir + D.actions) >>> 1]!;
+  const plain = actions !== FLOW_ACTION.ENCAP_IPIP;
+  if (plain) {
+    const known = x.ways.find(to, inet.generation);
+    if (known !== 0) {
+      note(r, dir, known, inet.generation, x.ways.mtu);
+      return known;
+    }
+  }
   const route = inet.lookup(to);
   // A real server (or client) on one of our own addresses can't be reached through a device.
   if (route === undefined || route.local) {
@@ -70,7 +78,9 @@ function resolve(x: XmitContext, p: number, dir: number): number {
   }
   const linkMtu = inet.adjMtu(adj);
   let mtu = route.mtu !== 0 && route.mtu < linkMtu ? route.mtu : linkMtu;
-  if (actions === FLOW_ACTION.ENCAP_IPIP) {
+  if (plain) {
+    if (route.via === 0) x.ways.remember(to, inet.generation, adj, mtu);
+  } else {
     const source = inet.sourceFor(route, to);
     if (source === 0) {
       packets.drop(p, DROP.TUNNEL_NO_SOURCE);
@@ -79,8 +89,12 @@ function resolve(x: XmitContext, p: number, dir: number): number {
     r.bytes.setU32(dir + D.newSaddr, source);
     mtu = x.tunnelMtus.limit(to, mtu, packets.nowMs) - TUNNEL_OVERHEAD;
   }
-  r.u16[(dir + D.adj) >>> 1] = adj;
-  r.u32[(dir + D.adjGen) >>> 2] = inet.generation;
-  r.setMtu(dir, mtu);
+  note(r, dir, adj, inet.generation, mtu);
   return adj;
+}
+
+function note(r: Records, dir: number, adj: number, generation: number, mtu: number): void {
+  r.u16[(dir + D.adj) >>> 1] = adj;
+  r.u32[(dir + D.adjGen) >>> 2] = generation;
+  r.setMtu(dir, mtu);
 }

@@ -6,6 +6,7 @@ import { D, type Records } from '../conn/records.js';
 import type { Isn } from '../isn.js';
 import type { Svc } from '../service.js';
 import type { TunnelMtus } from './tunnel-mtu.js';
+import type { Ways } from './ways.js';
 
 /** What Full-NAT does to TCP, from dpvs.conf. */
 export interface TcpConfig {
@@ -29,6 +30,7 @@ export interface XmitContext {
   readonly tunnelMtus: TunnelMtus;
   readonly tcp: TcpConfig;
   readonly isn: Isn;
+  readonly ways: Ways;
   /** Identification of the last tunnel datagram that was cut into fragments. */
   outerId: number;
 }
