@@ -33,7 +33,7 @@ describe('the quick start', () => {
     );
     expect(out).toMatch(/^TCP {2}192\.168\.100\.100:80 rr *$/m);
     expect(out).toMatch(/^ {2}-> 192\.168\.100\.2:80 +FullNat 1 +0 +0 *$/m);
-    const answers = [...out.matchAll(/^(rs[12])\nYour ip:port : 192\.168\.100\.200:(\d+)$/gm)];
+    const answers = [...out.matchAll(/^(rs[12])\nYour ip:port : 192\.168\.100\.3:(\d+)$/gm)];
     expect(answers.map((a) => a[1]).join(' ')).toMatch(/^(rs1 rs2 rs1 rs2|rs2 rs1 rs2 rs1)$/);
     await allGone();
   });
@@ -58,7 +58,7 @@ describe('the quick start', () => {
       '-s',
       '192.168.100.100',
     ]);
-    expect(page).toContain('Your ip:port : 192.168.100.200:');
+    expect(page).toContain('Your ip:port : 192.168.100.3:');
     const list = await succeed([join(BIN, 'ipvsadm'), '-ln'], { env: { DPVS_IPC_FILE: `${DIR}/dpvs.ipc` } });
     expect(list).toContain('192.168.100.4:80');
     expect((await run([QUICKSTART])).stderr).toContain('it still runs');
