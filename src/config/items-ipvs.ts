@@ -69,12 +69,18 @@ export const IPVS_ITEMS: readonly Item[] = [
     'Let the native loop forward the packets of known connections. Ours.',
   ),
   onReload(
+    `${CONN}/snat_timeouts`,
+    'ipvs.conn.snatTimeouts',
+    oneOf('short', 'rfc'),
+    'short',
+    'Timeouts of SNAT: as configured, or at least those of RFC 5382, 4787 and 5508 (TCP 2 h 4 min and 4 min, UDP 5 min, ICMP 1 min). Ours.',
+  ),
+  onReload(
     `${UDP}/defence_udp_drop`,
     'ipvs.udp.defenceUdpDrop',
     flag,
     false,
     'Drop UDP to a virtual address on a port without service.',
-    { effect: 'later' },
   ),
   onReload(
     `${UDP}/uoa_mode`,
@@ -116,8 +122,7 @@ export const IPVS_ITEMS: readonly Item[] = [
     'ipvs.tcp.defenceTcpDrop',
     flag,
     false,
-    'Drop TCP to a virtual address that belongs to no connection and opens none.',
-    { effect: 'later' },
+    'Drop TCP to a virtual address that belongs to no connection and to none of its services.',
   ),
   atStart(
     `${TCP}/toa`,

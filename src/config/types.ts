@@ -182,6 +182,7 @@ export interface IpvsConfig {
     redirect: boolean;
     xmitTtl: boolean;
     flowOffload: boolean;
+    snatTimeouts: 'short' | 'rfc';
   };
   udp: {
     defenceUdpDrop: boolean;

@@ -84,6 +84,25 @@ const svcOptions = {
     .max(100)
     .describe('percent of new connections that are let in')
     .default(100),
+  srcRate: z
+    .int()
+    .min(0)
+    .max(1e6)
+    .describe('connections that a source may open a second, 0 = no limit')
+    .default(0),
+  srcBurst: z
+    .int()
+    .min(0)
+    .max(1e6)
+    .describe('connections that a source may open at once, 0 = as many as in a second')
+    .default(0),
+  srcConns: z
+    .int()
+    .min(0)
+    .max(1e6)
+    .describe('connections that a source may have at a time, 0 = no limit; counts those opened under a limit')
+    .default(0),
+  srcPlen: plen.describe('prefix length: sources that are equal under it count as one').default(32),
 };
 export type SvcOptions = z.output<z.ZodObject<typeof svcOptions>>;
 

@@ -142,6 +142,29 @@ const TABLE = {
     text: 'SCTP in IP fragments where its ports change',
     hint: 'let SCTP do path-MTU discovery, or use ipvsadm -g or -i',
   },
+  DEFENCE_TCP_DROP: {
+    text: 'TCP to a virtual address, of no connection and no service',
+    hint: 'scans, or late packets; ipvs_defs/tcp/defence_tcp_drop',
+  },
+  DEFENCE_UDP_DROP: {
+    text: 'UDP to a virtual address on a port without service',
+    hint: 'scans; ipvs_defs/udp/defence_udp_drop',
+  },
+  SRC_RATE: {
+    text: 'source opens connections too fast',
+    hint: 'ipvsadm -E … --src-rate --src-burst',
+    svc: true,
+  },
+  SRC_CONNS: {
+    text: 'source has as many connections as it may',
+    hint: 'ipvsadm -E … --src-conns',
+    svc: true,
+  },
+  SRC_BUSY: {
+    text: 'another lcore was entering a source of a service with limits',
+    hint: 'its thread did not run meanwhile: too few CPUs for the lcores?',
+    svc: true,
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

@@ -11,6 +11,7 @@ export interface EventKind {
 const TABLE = {
   CONN_REUSED: { text: 'client opened a closing connection anew' },
   CONN_QUIESCENT: { text: 'connection ended because its real server is removed or at weight 0' },
+  SRC_FORGOTTEN: { text: 'source with connections replaced in the table of sources: it counts from 0 again' },
 } as const satisfies Record<string, EventKind>;
 
 export type EventName = keyof typeof TABLE;

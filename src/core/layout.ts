@@ -326,7 +326,10 @@ export const CONN4 = struct(
     control: 'u32',
     /** How the client's address is delivered: number of the way in its low byte, its own business above (src/ipvs/client-addr). */
     clientAddr: 'u32',
-    spare: ['u32', 6],
+    /** Entry of `Sources` + 1 in which its client has a place, 0 = none, and the generation of that. */
+    source: 'u32',
+    sourceGeneration: 'u32',
+    spare: ['u32', 4],
   },
   64,
 );

@@ -39,11 +39,13 @@ import { DestLimits } from './limits.js';
 import { BOUND, FIRST_PORT, LocalAddrs, type LaddrUse } from './laddr.js';
 import { queryPorts } from './proto/icmp.js';
 import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
+import { snatTimeoutTables } from './proto/snat-timeouts.js';
 import { NO_EVENT, type Proto, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/table.js';
 import { ownerByHash } from './owner.js';
 import { isQuiescent } from './quiescent.js';
 import type { Dest, Services, Svc } from './service.js';
 import { SECRET_ISN, type SharedMemory, sharedMemory } from './shared.js';
+import { limitsSources, NO_SOURCE, Sources } from './sources.js';
 import { SvcStats } from './svc-stats.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 import { NO_TEMPLATE, Templates } from './templates.js';
@@ -62,6 +64,11 @@ export interface IpvsConfig extends Partial<FragmentLimits> {
   tcpTimeoutsMs?: Timeouts;
   udpTimeoutsMs?: Timeouts;
   tcp?: Partial<TcpConfig>;
+  /** Timeouts of SNAT: as configured, or as the RFCs on NAT want them (src/ipvs/proto/snat-timeouts.ts). Default short. */
+  snatTimeouts?: 'short' | 'rfc';
+  /** Drop what is for a virtual address but for none of its services, and of no connection. */
+  defenceTcpDrop?: boolean;
+  defenceUdpDrop?: boolean;
 }
 
 export interface IpvsOptions {
@@ -109,9 +116,13 @@ export class Ipvs implements FragmentHost {
   readonly svcStats: SvcStats;
   private readonly bandwidth: Bandwidth;
   private readonly templates: Templates;
+  private readonly sources: Sources;
   private readonly initTimeoutMs: number;
   private readonly chooser: Chooser;
   private timeouts: readonly (Uint32Array | undefined)[];
+  private snatTimeouts: readonly (Uint32Array | undefined)[];
+  /** By IP protocol number: the reason to drop what is for no service of a virtual address, 0 = it goes on. */
+  private readonly strays = new Uint8Array(256);
   private readonly lcore: number;
   private readonly lcores: number;
   readonly fragments: Fragments;
@@ -137,6 +148,7 @@ export class Ipvs implements FragmentHost {
     this.svcStats = new SvcStats(o.svcStats ?? new Float64Array(0));
     this.bandwidth = new Bandwidth(shared.bandwidth);
     this.templates = new Templates(shared.templates, o.lcores, o.lcore);
+    this.sources = new Sources(shared.sources, o.lcores, o.lcore, o.packets);
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
     const config = o.config ?? {};
     this.initTimeoutMs = config.connInitTimeoutMs ?? 3000;
@@ -149,7 +161,11 @@ export class Ipvs implements FragmentHost {
     );
     this.laddrs = new LocalAddrs(o.saPool, o.services, this.table);
     const configured = { tcp: config.tcpTimeoutsMs ?? {}, udp: config.udpTimeoutsMs ?? {} };
+    const isRfc = config.snatTimeouts === 'rfc';
     this.timeouts = timeoutTables(configured);
+    this.snatTimeouts = isRfc ? snatTimeoutTables(this.timeouts) : this.timeouts;
+    if (config.defenceTcpDrop) this.strays[ipv4.PROTO_TCP] = DROP.DEFENCE_TCP_DROP;
+    if (config.defenceUdpDrop) this.strays[ipv4.PROTO_UDP] = DROP.DEFENCE_UDP_DROP;
     this.x = {
       packets: o.packets,
       inet: o.inet,
@@ -178,6 +194,7 @@ export class Ipvs implements FragmentHost {
       slotFreed: (slot, expire) => this.stats.setFlags(slot, DEST_F_QUIESCENT, expire ? DEST_F_QUIESCENT : 0),
       timeoutsSet: () => {
         this.timeouts = timeoutTables(configured, o.services.timeouts);
+        this.snatTimeouts = isRfc ? snatTimeoutTables(this.timeouts) : this.timeouts;
       },
       zero: (dests, svcs) => {
         dests.forEach((d) => this.stats.zero(d.slot));
@@ -253,6 +270,7 @@ export class Ipvs implements FragmentHost {
   rebuild(): number {
     this.stats.forget();
     this.templates.forget();
+    this.sources.forget();
     return this.table.rebuild(this.packets.nowMs, (c) => this.adopt(c));
   }
 
@@ -478,7 +496,7 @@ export class Ipvs implements FragmentHost {
       if (this.steer(p, proto.number, 0, 0, saddr, sport)) return STOLEN;
       // What opens no connection is routed as if there were no service by match.
       if (whole && proto.opens(b, l4)) svc = this.matched(p, proto, saddr, sport, daddr, dport);
-      if (svc === undefined) return ACCEPT;
+      if (svc === undefined) return this.stray(p, proto, daddr);
     }
     if (!whole) this.dropFor(p, svc, DROP.L4_BAD_HEADER);
     else if (!proto.opens(b, l4)) this.dropFor(p, svc, DROP.CONN_NO_SYN);
@@ -490,6 +508,14 @@ export class Ipvs implements FragmentHost {
     }
     return STOLEN;
   };
+
+  /** What is of no connection and for no service goes on, or is dropped where a virtual address defends itself. */
+  private stray(p: number, proto: Proto, daddr: number): typeof ACCEPT | typeof STOLEN {
+    const reason = this.strays[proto.number]!;
+    if (reason === 0 || !this.services.isVip(daddr)) return ACCEPT;
+    this.packets.drop(p, reason);
+    return STOLEN;
+  }
 
   /** Drops a packet that is over the bandwidth of its service. Takes ownership when it returns true. */
   private isOverRate(p: number, slot: number, d: number, l3: number): boolean {
@@ -532,6 +558,24 @@ export class Ipvs implements FragmentHost {
     vaddr: number,
     vport: number,
   ): number => {
+    const limited = limitsSources(svc);
+    if (limited && !this.sources.admit(svc, caddr, this.packets.nowMs)) {
+      this.dropFor(p, svc, this.sources.refusal);
+      return 0;
+    }
+    const c = this.make(p, svc, caddr, cport, vaddr, vport);
+    if (c === 0 && limited) this.sources.cancel();
+    return c;
+  };
+
+  private readonly make = (
+    p: number,
+    svc: Svc,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+  ): number => {
     const { packets, table, stats } = this;
     const dest = this.chooser.choose(svc, caddr, cport, vaddr);
     if (dest === undefined) {
@@ -548,6 +592,7 @@ export class Ipvs implements FragmentHost {
     r.setFlags(c, r.flags(c) | CONN_F_INACTIVE);
     r.setFwd(c, dest.xmit.fwd);
     r.setDest(c, dest.slot);
+    if (limitsSources(svc)) r.setSource(c, this.sources.entry, this.sources.generation);
     const onceState = svc.onePacket ? PROTO_BY_NUMBER[svc.proto]!.onceState! : -1;
     if (onceState >= 0) {
       r.setFlags(c, r.flags(c) | CONN_F_ONCE);
@@ -621,9 +666,9 @@ export class Ipvs implements FragmentHost {
   private timeoutOf(c: number, number: number, state: number): number {
     const dest: Dest | undefined = this.services.destAt(this.table.records.dest(c));
     const seconds = dest === undefined ? 0 : dest.svc.connTimeout;
-    return seconds > 0 && PROTO_BY_NUMBER[number]!.states[state]!.connTimeout
-      ? Math.min(seconds * 1000, MAX_TIMEOUT_MS)
-      : this.timeouts[number]![state]!;
+    if (seconds > 0 && PROTO_BY_NUMBER[number]!.states[state]!.connTimeout)
+      return Math.min(seconds * 1000, MAX_TIMEOUT_MS);
+    return (this.modeOf(c).opens === DIR_OUT ? this.snatTimeouts : this.timeouts)[number]![state]!;
   }
 
   private readonly setTimeout = (c: number, number: number, state: number): void => {
@@ -637,6 +682,8 @@ export class Ipvs implements FragmentHost {
     this.laddrs.release(c);
     const template = r.template(c);
     if (template !== NO_TEMPLATE) this.templates.release(template, this.packets.nowMs);
+    const source = r.source(c);
+    if (source !== NO_SOURCE) this.sources.release(source, r.sourceGeneration(c));
     const slot = r.dest(c);
     this.stats.closed(slot, (r.flags(c) & CONN_F_INACTIVE) === 0, this.services.destAt(slot));
     this.table.release(c);
@@ -661,6 +708,9 @@ export class Ipvs implements FragmentHost {
     // The lcore may have died between a change of state in the native loop and the timeout that goes with it.
     r.setTimeoutMs(c, this.timeoutOf(c, proto.number, r.state(c)));
     if (r.template(c) !== NO_TEMPLATE) this.templates.adopt(r.template(c));
+    const source = r.source(c);
+    if (source !== NO_SOURCE && !this.sources.adopt(source, r.sourceGeneration(c)))
+      r.setSource(c, NO_SOURCE, 0);
     // Adjacencies have been numbered anew.
     r.u16[(r.dir(c, DIR_IN) + D.adj) >>> 1] = 0;
     r.u16[(r.dir(c, DIR_OUT) + D.adj) >>> 1] = 0;

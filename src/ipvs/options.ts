@@ -18,6 +18,10 @@ export const SVC_DEFAULTS: Readonly<SvcOptions> = {
   expireQuiescent: false,
   bps: 0,
   limitProportion: 100,
+  srcRate: 0,
+  srcBurst: 0,
+  srcConns: 0,
+  srcPlen: 32,
 };
 
 export const DEST_DEFAULTS: Readonly<DestOptions> = {

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { DEST_CAP, SVC_CAP } from '../core/layout.js';
+import { Sources } from './sources.js';
 import { Templates } from './templates.js';
 
 export interface SharedMemory {
@@ -15,6 +16,8 @@ export interface SharedMemory {
   templates: SharedArrayBuffer;
   /** SECRET_WORDS of chance, the same for all lcores as long as the instance lives. */
   secret: SharedArrayBuffer;
+  /** `Sources`. */
+  sources: SharedArrayBuffer;
 }
 
 /** Words of `SharedMemory.secret`, by what they are the key of. */
@@ -24,12 +27,12 @@ const SECRET_WORDS = 16;
 /**
  * @param lcores data lcores
  * @param map zeroed shared memory of so many bytes
- * @param templates clients that persistence may know at a time; many fewer fit before one finds no room
+ * @param clients that persistence may know at a time, and sources that limits may know; many fewer fit before one finds no room
  */
 export function sharedMemory(
   lcores: number,
   map: (bytes: number) => SharedArrayBuffer = (bytes) => new SharedArrayBuffer(bytes),
-  templates = 1024,
+  clients = 1024,
 ): SharedMemory {
   const secret = map(SECRET_WORDS * 4);
   new Uint8Array(secret).set(randomBytes(secret.byteLength));
@@ -37,6 +40,7 @@ export function sharedMemory(
     secret,
     limits: map(DEST_CAP * 4),
     bandwidth: map(SVC_CAP * 8),
-    templates: map(Templates.bytes(templates, lcores)),
+    templates: map(Templates.bytes(clients, lcores)),
+    sources: map(Sources.bytes(clients, lcores)),
   };
 }

@@ -25,6 +25,9 @@ export interface StackConfig {
   tcpTimeoutsMs: Record<string, number>;
   udpTimeoutsMs: Record<string, number>;
   tcp: TcpConfig;
+  snatTimeouts: 'short' | 'rfc';
+  defenceTcpDrop: boolean;
+  defenceUdpDrop: boolean;
 }
 
 export interface LcoreTask {

@@ -70,6 +70,9 @@ const stackConfig = (c: Config, lcores: number): StackConfig => ({
     keepTimestamps: c.ipvs.tcp.timestamp === 'keep',
     toa: c.ipvs.tcp.toa,
   },
+  snatTimeouts: c.ipvs.conn.snatTimeouts,
+  defenceTcpDrop: c.ipvs.tcp.defenceTcpDrop,
+  defenceUdpDrop: c.ipvs.udp.defenceUdpDrop,
 });
 
 /** Runs until a signal ends it. @returns the exit code */

@@ -25,6 +25,7 @@ import {
 } from '../support/frames.js';
 import type { Ipv4Options, TcpOptions, UdpOptions } from '../support/frames.js';
 import { macOf } from '../support/lab.js';
+import { DEFENCE } from './defence-fixtures.js';
 import { SNAT } from './snat-fixtures.js';
 import type { SceneOptions } from './scene.js';
 
@@ -1125,4 +1126,5 @@ export const FIXTURES: readonly Fixture[] = [
   ...UDP,
   ...ICMP_RELATED,
   ...SNAT,
+  ...DEFENCE,
 ];

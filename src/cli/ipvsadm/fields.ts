@@ -116,6 +116,9 @@ export function flag<P, E>({ key, shown, ...spec }: Common<KeysOf<E, boolean>>):
   return [on, off];
 }
 
+/** As the schema has it. */
+const MAX_SOURCE = 1e6;
+
 /** `10M` */
 export const megabits = (bps: number): string => `${bps / 1e6}M`;
 
@@ -229,6 +232,45 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     max: 100,
     none: 100,
     shown: 'limit-proportion',
+  }),
+  {
+    name: 'src-rate',
+    value: 'N[/s]',
+    doc: 'connections that a source may open a second, 0 = no limit',
+    parse(text) {
+      const srcRate = digits(/^(\d+)(\/s(ec(ond)?)?)?$/.exec(text)?.[1] ?? '', MAX_SOURCE);
+      if (srcRate === undefined) throw fail(`illegal src-rate specified: ${text}`);
+      return { srcRate };
+    },
+    save: (s) => (s.srcRate === 0 ? '' : `--src-rate ${s.srcRate}/s`),
+    show: (s) => (s.srcRate === 0 ? '' : `src-rate ${s.srcRate}/s`),
+  },
+  numeric({
+    name: 'src-burst',
+    key: 'srcBurst',
+    value: 'N',
+    doc: 'connections that a source may open at once; as many as in a second when left out or 0',
+    max: MAX_SOURCE,
+    none: 0,
+    shown: 'src-burst',
+  }),
+  numeric({
+    name: 'src-conns',
+    key: 'srcConns',
+    value: 'N',
+    doc: 'connections that a source may have at a time, 0 = no limit',
+    max: MAX_SOURCE,
+    none: 0,
+    shown: 'src-conns',
+  }),
+  numeric({
+    name: 'src-mask',
+    key: 'srcPlen',
+    value: 'PLEN',
+    doc: 'sources of a network with this prefix length count as one; 32 when left out',
+    max: 32,
+    none: 32,
+    shown: 'src-mask',
   }),
   refused({ name: 'pe', value: 'NAME', doc: 'persistence engine' }, 'there are no persistence engines'),
 ];

@@ -21,6 +21,8 @@ const LADDR = C.laddrSlot >>> 2;
 const CLIENT_ADDR = C.clientAddr >>> 2;
 const ISN_IN = C.isnIn >>> 2;
 const ISN_OUT = C.isnOut >>> 2;
+const SOURCE = C.source >>> 2;
+const SOURCE_GENERATION = C.sourceGeneration >>> 2;
 const END_SEQ = C.endSeq >>> 2;
 const END_ACK = C.endAck >>> 2;
 
@@ -155,6 +157,18 @@ export class Records {
   }
   setTemplate(c: number, e: number): void {
     this.u32[c * WORDS + CONTROL] = e + 1;
+  }
+
+  /** Entry of `Sources` in which its client has a place, -1 = none, and the generation of that. */
+  source(c: number): number {
+    return this.u32[c * WORDS + SOURCE]! - 1;
+  }
+  sourceGeneration(c: number): number {
+    return this.u32[c * WORDS + SOURCE_GENERATION]!;
+  }
+  setSource(c: number, e: number, generation: number): void {
+    this.u32[c * WORDS + SOURCE] = e + 1;
+    this.u32[c * WORDS + SOURCE_GENERATION] = generation;
   }
 
   /** Slot in the pool of local addresses, -1 = holds no local port. */

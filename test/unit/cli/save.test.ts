@@ -91,6 +91,10 @@ const SVC: { [K in keyof SvcOptions]: fc.Arbitrary<SvcOptions[K]> } = {
   expireQuiescent: fc.boolean(),
   bps: fc.integer({ min: 0, max: 1e12 }),
   limitProportion: fc.integer({ min: 0, max: 100 }),
+  srcRate: fc.constantFrom(0, 1, 1e6),
+  srcBurst: fc.constantFrom(0, 7),
+  srcConns: fc.constantFrom(0, 100),
+  srcPlen: fc.constantFrom(32, 24, 0),
 };
 const threshold = fc.oneof(fc.integer({ min: 0, max: 3 }), fc.constantFrom(1000, 0xffffffff));
 const DEST: { [K in keyof DestOptions]: fc.Arbitrary<DestOptions[K]> } = {

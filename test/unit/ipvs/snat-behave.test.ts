@@ -13,9 +13,17 @@ const sent = { smac: OUR_MAC, dmac: PEER_MAC };
 const PROTOS = ['tcp', 'udp', 'icmp'] as const;
 type ProtoName = (typeof PROTOS)[number];
 
+interface Gateway {
+  scheduler?: string;
+  wans?: string[];
+  snatTimeouts?: 'short' | 'rfc';
+}
+
 /** Hosts of 192.168/16 on port 1 leave from WAN to port 0. */
-function gateway({ scheduler = 'rr', wans = [WAN] } = {}): Rig {
-  const rig = new Rig({ config: { fragmentEntries: 16, fragmentBuffers: 32, fragmentTtlMs: 1000 } });
+function gateway({ scheduler = 'rr', wans = [WAN], snatTimeouts = 'short' }: Gateway = {}): Rig {
+  const rig = new Rig({
+    config: { fragmentEntries: 16, fragmentBuffers: 32, fragmentTtlMs: 1000, snatTimeouts },
+  });
   for (const wan of wans) rig.addAddress(wan);
   const match: MatchSpec = { src: { from: '192.168.0.0', to: '192.168.0.99', fromPort: 0, toPort: 65535 } };
   for (const proto of PROTOS) {
@@ -67,6 +75,46 @@ describe('a mapping', () => {
     expect(rig.conns).toBe(1);
     rig.advance(2000, 1000);
     expect(rig.conns).toBe(0);
+  });
+
+  it('of established TCP lives 2 h 4 min, of others 4 min with snat_timeouts rfc (RFC 5382 REQ-5)', () => {
+    const rig = gateway({ snatTimeouts: 'rfc' });
+    out(rig, FIRST.tcp[0]);
+    rig.advance(239_000, 1000);
+    expect(rig.conns).toBe(1);
+    const at = { src: `${REMOTE}:443`, dst: `${WAN}:1025` };
+    back(rig, tcp({ ...at, flags: 'SA', seq: 500, ack: 1 }));
+    out(rig, tcp({ src: `${INSIDE}:40000`, dst: `${REMOTE}:443`, flags: 'A', seq: 1, ack: 501 }));
+    rig.advance(7_439_000, 10_000);
+    expect(rig.conns).toBe(1);
+    back(rig, tcp({ ...at, flags: 'FA', seq: 501, ack: 1 }));
+    rig.advance(239_000, 1000);
+    expect(rig.conns).toBe(1);
+    rig.advance(2000, 1000);
+    expect(rig.conns).toBe(0);
+  });
+
+  it('of UDP lives 5 min and of ICMP 1 min at least with snat_timeouts rfc, whatever is configured (RFC 4787 REQ-5, RFC 5508 REQ-2)', () => {
+    const rig = gateway({ snatTimeouts: 'rfc' });
+    rig.services.apply('timeout.set', { tcp: 1, tcpFin: 1, udp: 1 });
+    for (const proto of PROTOS) out(rig, FIRST[proto][0]);
+    back(rig, udp({ src: `${REMOTE}:53`, dst: `${WAN}:1025`, data: 'me' }));
+    rig.advance(239_000, 1000);
+    expect(rig.conns).toBe(3);
+    rig.advance(60_000, 1000);
+    expect(rig.states).toContain('17:2');
+  });
+
+  it('has the timeouts of the original by default: those of the RFCs are for SNAT alone', () => {
+    const rig = gateway();
+    out(rig, FIRST.tcp[0]);
+    rig.advance(31_000, 1000);
+    expect(rig.conns).toBe(0);
+    const nat = new Rig({ config: { snatTimeouts: 'rfc' } });
+    nat.serve('tcp');
+    nat.fromClient(tcp({ src: '10.0.0.1:9', dst: '10.1.1.1:80', flags: 'S' }));
+    nat.advance(31_000, 1000);
+    expect(nat.conns).toBe(0);
   });
 
   it('of UDP is kept alive by what goes out alone (RFC 4787 REQ-6)', () => {
