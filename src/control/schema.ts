@@ -57,6 +57,8 @@ const schedOptions = {
   hashTarget: z.enum(['sip', 'qid']).optional().describe('what conhash hashes; default sip'),
 };
 
+export const PROXY_PROTOCOLS = ['disable', 'v1', 'v2', 'v1-insecure', 'v2-insecure'] as const;
+
 /**
  * What a service can be given besides, with defaults; commands, snapshots and `svc.list` all carry these. A new option
  * is a line here, one in SVC_DEFAULTS (src/ipvs/options.ts) and one in SERVICE_FIELDS (src/cli/ipvsadm/fields.ts).
@@ -77,6 +79,12 @@ const svcOptions = {
       'connections of a real server that is removed, inhibited or at weight 0 end at their next packet',
     )
     .default(false),
+  proxyProtocol: z
+    .enum(PROXY_PROTOCOLS)
+    .describe(
+      "how real servers of Full-NAT learn the client's address in its data; insecure: a client may send it itself",
+    )
+    .default('disable'),
   bps: z.int().min(0).max(1e12).describe('bits a second of each direction, 0 = no limit').default(0),
   limitProportion: z
     .int()

@@ -165,6 +165,22 @@ const TABLE = {
     hint: 'its thread did not run meanwhile: too few CPUs for the lcores?',
     svc: true,
   },
+  UOA_REFUSED: {
+    text: "ICMP error: a real server knows no datagrams with the client's address (UOA)",
+    hint: 'run tools/uoa-receiver there, or ipvs_defs/udp/uoa_max_trail 0',
+  },
+  PROXY_EARLY: {
+    text: 'data ahead of the first byte of a connection with PROXY protocol',
+    hint: 'normal after loss; the client sends it again',
+  },
+  PROXY_DAMAGED: {
+    text: 'wrong checksum in a segment that a PROXY header belongs to',
+    hint: 'broken sender or link; the client sends it again',
+  },
+  PROXY_HEADER: {
+    text: 'PROXY header of a client, in a place where it cannot be replaced',
+    hint: 'a forged one, or another proxy in front: then --proxy-protocol v2-insecure',
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

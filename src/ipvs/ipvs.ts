@@ -60,6 +60,10 @@ export interface IpvsConfig extends Partial<FragmentLimits> {
   connInitTimeoutMs?: number;
   /** Persistence does not lead to a real server of weight 0. */
   expireQuiescentTemplate?: boolean;
+  /** How UDP tells real servers of Full-NAT the client's address; default opp. */
+  uoaMode?: 'opp' | 'ipo';
+  /** Datagrams of a connection that carry it; default 0. */
+  uoaMaxTrail?: number;
   /** Milliseconds by state key; absent ones have the defaults of the state tables. */
   tcpTimeoutsMs?: Timeouts;
   udpTimeoutsMs?: Timeouts;
@@ -176,6 +180,8 @@ export class Ipvs implements FragmentHost {
       isn: new Isn(new Uint32Array(shared.secret).subarray(SECRET_ISN)),
       ways: new Ways(),
       outerId: 0,
+      uoaOption: config.uoaMode === 'ipo',
+      uoaMaxTrail: config.uoaMaxTrail ?? 0,
     };
     this.fragments = new Fragments(this, {
       limits: { ...FRAGMENT_LIMITS, ...config },

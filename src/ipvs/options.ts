@@ -16,6 +16,7 @@ export const SVC_DEFAULTS: Readonly<SvcOptions> = {
   netmask: '255.255.255.255',
   onePacket: false,
   expireQuiescent: false,
+  proxyProtocol: 'disable',
   bps: 0,
   limitProportion: 100,
   srcRate: 0,

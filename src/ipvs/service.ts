@@ -11,6 +11,7 @@ import { DEST_CAP, SVC_CAP } from '../core/layout.js';
 import { formatMatch, type MatchSpec } from '../core/match.js';
 import { formatIpv4, isMulticast, isReserved, isThisNetwork, parseIpv4 } from '../wire/ipv4.js';
 import { type EndMemory, Ends } from './ends.js';
+import { requireProxyMode, requireProxyProto } from './client-addr/require.js';
 import { compileMatch, covers, type Match } from './match.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS, type DestOptions, type SvcOptions } from './options.js';
 import { AS_CONFIGURED, PROTO_BY_NUMBER, PROTOS } from './proto/index.js';
@@ -382,6 +383,7 @@ export class Services {
       options,
       svc.name,
     );
+    for (const d of svc.dests) requireProxyMode(options, d.xmit, destText(svc, formatIpv4(d.addr), d.port));
     Object.assign(svc, options, { mask: parseIpv4(options.netmask) });
     if (!same || p.schedFlags !== undefined) {
       svc.scheduler = scheduler;
@@ -414,11 +416,12 @@ export class Services {
     const svc = this.require(p.svc, 'INVAL');
     const addr = unicast(p.dest.addr, 'address of the real server');
     const { port } = p.dest;
-    const where = `real server ${p.dest.addr}:${port} of ${svc.name}`;
+    const where = destText(svc, p.dest.addr, port);
     if (svc.dests.some((d) => d.addr === addr && d.port === port))
       throw new DpvsError('EXIST', `${where} already exists`);
     const xmit = xmitByName(p.fwd);
     requirePort(svc, xmit, port, where);
+    requireProxyMode(svc, xmit, where);
     const options = optionsOf(DEST_DEFAULTS, p);
     requireLimits(options, where);
     const { slot, use } = this.slots.take(slotKey(svc, addr, port), p.slot);
@@ -434,9 +437,10 @@ export class Services {
     const svc = this.require(p.svc, 'INVAL');
     const dest = this.requireDest(svc, p.dest);
     const xmit = p.fwd === undefined ? dest.xmit : xmitByName(p.fwd);
-    const where = `real server ${p.dest.addr}:${p.dest.port} of ${svc.name}`;
+    const where = destText(svc, p.dest.addr, p.dest.port);
     const options = optionsOf(DEST_DEFAULTS, p, dest);
     requirePort(svc, xmit, dest.port, where);
+    requireProxyMode(svc, xmit, where);
     requireLimits(options, where);
     Object.assign(dest, options, { xmit });
     this.ends.note(dest);
@@ -507,6 +511,9 @@ function svcText(k: SvcKeyParams): string {
   return k.match === undefined ? `${k.proto} ${k.addr}:${k.port}` : `match ${formatMatch(k.proto, k.match)}`;
 }
 
+const destText = (svc: Svc, addr: string, port: number): string =>
+  `real server ${addr}:${port} of ${svc.name}`;
+
 const hasPorts = (svc: Svc): boolean => PROTO_BY_NUMBER[svc.proto]!.hasPorts;
 /** True for a service that takes what is for any port of its address. */
 const isAllPorts = (svc: Svc): boolean => svc.port === 0 && svc.match === undefined && hasPorts(svc);
@@ -518,6 +525,7 @@ function requireOptions(proto: Proto | undefined, port: number, o: SvcOptions, n
     throw new DpvsError('NOTSUPP', `service ${name}: only TCP and UDP services can be persistent`);
   if (o.onePacket && proto?.onceState === undefined)
     throw new DpvsError('NOTSUPP', `service ${name}: one-packet scheduling is for UDP services`);
+  requireProxyProto(o, proto, name);
   // As in LVS: the connections of a client to several ports belong together, or nobody would want such a service.
   if (ports && port === 0 && o.persistent === 0)
     throw new DpvsError('INVAL', `service ${name} has port 0`, 'only persistent services may (-p)');

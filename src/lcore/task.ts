@@ -21,6 +21,8 @@ export interface StackConfig {
   flowOffload: boolean;
   connInitTimeoutMs: number;
   expireQuiescentTemplate: boolean;
+  uoaMode: 'opp' | 'ipo';
+  uoaMaxTrail: number;
   /** Milliseconds by state, in the order of the state tables' names. */
   tcpTimeoutsMs: Record<string, number>;
   udpTimeoutsMs: Record<string, number>;

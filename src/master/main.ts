@@ -63,6 +63,8 @@ const stackConfig = (c: Config, lcores: number): StackConfig => ({
   flowOffload: c.ipvs.conn.flowOffload,
   connInitTimeoutMs: c.ipvs.conn.initTimeoutS * 1000,
   expireQuiescentTemplate: c.ipvs.conn.expireQuiescentTemplate,
+  uoaMode: c.ipvs.udp.uoaMode,
+  uoaMaxTrail: c.ipvs.udp.uoaMaxTrail,
   tcpTimeoutsMs: seconds(c.ipvs.tcp.timeoutsS),
   udpTimeoutsMs: seconds(c.ipvs.udp.timeoutsS),
   tcp: {

@@ -44,6 +44,9 @@ export function check(b: Bytes, off: number, len: number): boolean {
 
 /** Header length in bytes. */
 export const headerLen = (b: Bytes, off: number): number => (b.u8(off + VER_IHL) & 15) << 2;
+/** The version is 4. */
+export const setHeaderLen = (b: Bytes, off: number, bytes: number): void =>
+  b.setU8(off + VER_IHL, 0x40 | (bytes >>> 2));
 export const tos = (b: Bytes, off: number): number => b.u8(off + TOS);
 export const totalLen = (b: Bytes, off: number): number => b.u16(off + TOTAL_LEN);
 export const id = (b: Bytes, off: number): number => b.u16(off + ID);

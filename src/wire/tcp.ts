@@ -50,6 +50,7 @@ export const setHeaderLen = (b: Bytes, off: number, bytes: number): void =>
   b.setU8(off + DATA_OFF, (bytes >>> 2) << 4);
 export const setFlags = (b: Bytes, off: number, v: number): void => b.setU8(off + FLAGS, v);
 export const setWindow = (b: Bytes, off: number, v: number): void => b.setU16(off + WINDOW, v);
+export const setUrgent = (b: Bytes, off: number, v: number): void => b.setU16(off + URGENT, v);
 export const setChecksum = (b: Bytes, off: number, v: number): void => b.setU16(off + CHECKSUM, v);
 
 /** `len` = header, options and data. */

@@ -5,7 +5,8 @@ import { PROTO_UDP } from './ipv4.js';
 
 const SRC_PORT = 0;
 const DST_PORT = 2;
-const LENGTH = 4;
+/** Ports stand in front of it. */
+export const LENGTH = 4;
 const CHECKSUM = 6;
 
 export const HEADER_LEN = 8;

@@ -57,7 +57,7 @@ type Step =
   | { t: 'restart' }
   | { t: 'command'; n: number };
 
-const word = fc.oneof(fc.constantFrom(0, 1, 0x7fffffff, 0x80000000, 0xffffffff), fc.nat(0xffffffff));
+const word = fc.oneof(fc.constantFrom(0, 1, 2, 30, 0x7fffffff, 0x80000000, 0xffffffff), fc.nat(0xffffffff));
 const packet: fc.Arbitrary<Packet> = fc.record({
   t: fc.constant('packet' as const),
   client: fc.nat(CLIENTS - 1),
@@ -124,7 +124,8 @@ function CHANGES(): Command[] {
   ];
 }
 
-function setup(proto: 'tcp' | 'udp', fwd: (typeof XMITS)[number]['name']): Command[] {
+function setup({ proto, fwd, address }: Talk): Command[] {
+  const proxyProtocol = fwd === 'fullnat' && address === 'proxy' ? 'v2' : 'disable';
   const addr = (dev: string, a: string, plen: number, sapool = false): Command => ({
     op: 'addr.add',
     dev,
@@ -158,7 +159,7 @@ function setup(proto: 'tcp' | 'udp', fwd: (typeof XMITS)[number]['name']): Comma
     neigh('dpdk0', '10.1.2.99', 7),
     neigh('dpdk0', '10.1.0.254', 8),
     neigh('dpdk1', RS, 9),
-    { op: 'svc.add', svc, scheduler: 'rr', connTimeout: 0 },
+    { op: 'svc.add', svc, scheduler: 'rr', connTimeout: 0, proxyProtocol },
     { op: 'dest.add', svc, dest, fwd, weight: 1, maxConn: 0, minConn: 0 },
     ...(fwd === 'fullnat' ? [{ op: 'laddr.add', svc, addr: LOCAL, dev: 'dpdk1' } as Command] : []),
   ];
@@ -169,6 +170,8 @@ interface Talk {
   fwd: (typeof XMITS)[number]['name'];
   xmitTtl: boolean;
   conns: number;
+  /** What real servers of Full-NAT are told of their clients. */
+  address: 'nothing' | 'option' | 'proxy';
   steps: Step[];
 }
 
@@ -178,6 +181,7 @@ const talk: fc.Arbitrary<Talk> = fc.record({
   xmitTtl: fc.boolean(),
   /** Records: fewer than connections, or enough. */
   conns: fc.constantFrom(CLIENTS, 8, 8),
+  address: fc.constantFrom('nothing' as const, 'option' as const, 'proxy' as const),
   steps: fc.array(step, { minLength: 10, maxLength: 80 }),
 });
 
@@ -193,11 +197,15 @@ function play(t: Talk): void {
     conns: t.conns,
     nowMs: now,
     neighTimeoutMs: 60_000,
-    ipvs: { xmitTtl: t.xmitTtl },
+    ipvs: {
+      xmitTtl: t.xmitTtl,
+      uoaMaxTrail: t.address === 'option' ? 2 : 0,
+      tcp: { toa: t.address === 'option' },
+    },
     path: 'flow',
   });
   try {
-    for (const c of setup(t.proto, t.fwd)) pair.apply(c);
+    for (const c of setup(t)) pair.apply(c);
     const snat = t.fwd === 'snat';
     const there = snat ? 1 : 0;
     const mine = (i: number): string => `${snat ? '192.168.1' : '10.1.2'}.${i + 1}:${1000 + i}`;

@@ -67,6 +67,8 @@ function run(seed: number, most: number): void {
     neighTimeoutMs: r.pick([2000, 60_000]),
     ipvs: {
       xmitTtl: r.chance(40),
+      uoaMaxTrail: r.pick([0, 0, 3]),
+      uoaMode: r.pick(['opp', 'ipo'] as const),
       ...(r.chance(50)
         ? { tcpTimeoutsMs: { established: 700, synRecv: 300, finWait: 900 }, udpTimeoutsMs: { oneway: 500 } }
         : {}),

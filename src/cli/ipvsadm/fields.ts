@@ -35,6 +35,13 @@ type DestParams = Omit<Input<'dest.edit'>, 'svc' | 'dest'>;
 export type ServiceField = Field<SvcParams, SvcEntry>;
 export type ServerField = Field<DestParams, DestEntry>;
 
+const PROXY_NAMES = [
+  'disable',
+  'v1',
+  'v2',
+  'v1-insecure',
+  'v2-insecure',
+] as const satisfies readonly SvcEntry['proxyProtocol'][];
 const NO_MASK = '255.255.255.255';
 
 const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
@@ -202,7 +209,19 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     bad: badTimeout,
     shown: 'conn-timeout',
   }),
-  later({ name: 'proxy-protocol', value: 'VERSION', doc: 'proxy protocol' }),
+  {
+    name: 'proxy-protocol',
+    value: 'VERSION',
+    doc: `tell real servers the client's address: ${PROXY_NAMES.join('|')} (Full-NAT)`,
+    parse(text) {
+      const proxyProtocol = PROXY_NAMES.find((name) => name === text);
+      if (proxyProtocol === undefined)
+        throw fail(`illegal proxy protocol specified: ${text}, not one of ${PROXY_NAMES.join(', ')}`);
+      return { proxyProtocol };
+    },
+    save: (s) => (s.proxyProtocol === 'disable' ? '' : `--proxy-protocol ${s.proxyProtocol}`),
+    show: (s) => (s.proxyProtocol === 'disable' ? '' : `pp${s.proxyProtocol}`),
+  },
   ...flag<SvcParams, SvcEntry>({
     name: 'expire-quiescent',
     key: 'expireQuiescent',
@@ -216,7 +235,7 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     value: 'N[K|M|G]',
     doc: 'bandwidth of each direction in bits a second, 0 = no limit',
     parse(text) {
-      const [, number, unit = ''] = /^(\d{1,12})([KMG]?)$/i.exec(text) ?? [];
+      const [, number, unit = ''] = /^(\d{1,13})([KMG]?)$/i.exec(text) ?? [];
       const bps = Number(number) * 1000 ** ' KMG'.indexOf(unit.toUpperCase() || ' ');
       if (!(bps <= 1e12)) throw fail(`illegal bps specified: ${text}`);
       return { bps };

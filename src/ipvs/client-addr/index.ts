@@ -1,13 +1,16 @@
 /** How real servers behind Full-NAT get to know their clients. */
 import { DIR_IN, FLOW_ACTION } from '../../core/layout.js';
-import { PROTO_TCP } from '../../wire/ipv4.js';
+import { PROTO_TCP, PROTO_UDP } from '../../wire/ipv4.js';
 import { D } from '../conn/records.js';
 import type { Svc } from '../service.js';
 import type { XmitContext } from '../xmit/xmit.js';
+import { PROXY_TCP } from './proxy-tcp.js';
+import { proxyUdpInsecure, proxyUdpSecure } from './proxy-udp.js';
 import { toa } from './toa.js';
+import { uoa } from './uoa.js';
 import type { Way } from './way.js';
 
-const WAYS: readonly Way[] = [toa];
+const WAYS: readonly Way[] = [toa, uoa, proxyUdpSecure, proxyUdpInsecure, ...Object.values(PROXY_TCP)];
 
 /** By the number in connection records. */
 const WAY_BY_NUMBER: readonly (Way | undefined)[] = Array.from({ length: 256 }, (_, n) =>
@@ -16,7 +19,14 @@ const WAY_BY_NUMBER: readonly (Way | undefined)[] = Array.from({ length: 256 }, 
 
 /** The way for new connections of a service. */
 function choose(x: XmitContext, svc: Svc): Way | undefined {
-  return svc.proto === PROTO_TCP && x.tcp.toa ? toa : undefined;
+  const { proto, proxyProtocol } = svc;
+  if (proto === PROTO_TCP) {
+    if (proxyProtocol !== 'disable') return PROXY_TCP[proxyProtocol];
+    return x.tcp.toa ? toa : undefined;
+  }
+  if (proto !== PROTO_UDP) return undefined;
+  if (proxyProtocol !== 'disable') return proxyProtocol === 'v2' ? proxyUdpSecure : proxyUdpInsecure;
+  return x.uoaMaxTrail > 0 ? uoa : undefined;
 }
 
 /** Connection `c` has just been opened. */
@@ -25,6 +35,7 @@ export function begin(x: XmitContext, c: number, svc: Svc): void {
   if (way === undefined) return;
   const r = x.records;
   r.setClientAddr(c, way.number);
+  way.begin?.(x, c);
   r.u16[(r.dir(c, DIR_IN) + D.actions) >>> 1]! |= FLOW_ACTION.CLIENT_ADDR;
 }
 

@@ -24,9 +24,9 @@ export const toa: Way = {
     const r = x.records;
     const b = x.packets.bytes;
     const l4 = x.packets.l4(p);
-    if ((tcp.flags(b, l4) & (tcp.SYN | tcp.RST | tcp.ACK)) !== tcp.ACK) return;
+    if ((tcp.flags(b, l4) & (tcp.SYN | tcp.RST | tcp.ACK)) !== tcp.ACK) return true;
     // Nothing has come from the real server yet.
-    if (r.endSeq(c) === 0 && r.endAck(c) === 0) return;
+    if (r.endSeq(c) === 0 && r.endAck(c) === 0) return true;
     const ack = tcp.ack(b, l4);
     const beyond = (ack - r.isnOut(c) - 1) | 0;
     if (beyond === 0) insert(x, p, c, mtu);
@@ -34,6 +34,7 @@ export const toa: Way = {
       // It has data of the real server. An acknowledgement of what was never sent ends nothing: a client could hide by it.
       r.u16[(r.dir(c, DIR_IN) + D.actions) >>> 1]! &= ~FLOW_ACTION.CLIENT_ADDR;
     }
+    return true;
   },
 };
 

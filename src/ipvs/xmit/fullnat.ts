@@ -56,16 +56,17 @@ export const fullnat: Xmit = {
     const l3 = packets.l3(p);
     const frag = ipv4.frag(packets.bytes, l3);
     if (r.proto(c) === ipv4.PROTO_TCP && (frag & ipv4.OFFSET_MASK) === 0) {
-      if (d === DIR_IN) fromClient(x, c, packets.l4(p));
+      if (d === DIR_IN) fromClient(x, p, c, packets.l4(p));
       else fromServer(x, c, packets.l4(p));
     }
     if (
       (r.u16[(dir + D.actions) >>> 1]! & FLOW_ACTION.CLIENT_ADDR) !== 0 &&
-      !ipv4.isFragment(packets.bytes, l3)
+      (frag & ipv4.OFFSET_MASK) === 0
     ) {
       const way = wayOf(x, c);
-      if (d === DIR_IN) way?.carry(x, p, c, r.mtu(dir));
-      else way?.answer?.(x, p, c);
+      const sees = way !== undefined && (way.fragments === true || (frag & ipv4.MF) === 0);
+      if (sees && d === DIR_OUT) way.answer?.(x, p, c);
+      else if (sees && !way.carry(x, p, c, r.mtu(dir))) return;
     }
     finish(x, p, c, d, adj);
   },
@@ -84,8 +85,9 @@ function rebase(x: XmitContext, c: number, isn: number): void {
 }
 
 /** Takes out what a real server must not get from a client. */
-function fromClient(x: XmitContext, c: number, l4: number): void {
+function fromClient(x: XmitContext, p: number, c: number, l4: number): void {
   const b = x.packets.bytes;
+  if ((tcp.flags(b, l4) & tcp.SYN) !== 0) wayOf(x, c)?.opening?.(x, p, c);
   if (tcp.headerLen(b, l4) === tcp.HEADER_LEN) return;
   let delta = blankAll(b, l4, OPT_TOA);
   if (!x.tcp.keepTimestamps && (tcp.flags(b, l4) & tcp.SYN) !== 0)

@@ -31,6 +31,9 @@ export interface XmitContext {
   readonly tcp: TcpConfig;
   readonly isn: Isn;
   readonly ways: Ways;
+  /** How UDP tells the client's address: by an IPv4 option, else by a header of its own; in so many datagrams, 0 = not. */
+  readonly uoaOption: boolean;
+  readonly uoaMaxTrail: number;
   /** Identification of the last tunnel datagram that was cut into fragments. */
   outerId: number;
 }

@@ -55,6 +55,7 @@ const EDGES = [0, 0xffff, 0xfffe, 1];
 const MTUS = [500, 576, 600, 1400, 1500];
 /** Header that a tunnel adds. */
 const OUTER = 20;
+const PROXY = { tcp: ['v1', 'v2', 'v1-insecure', 'v2-insecure'], udp: ['v2', 'v2-insecure'] } as const;
 const MODES = ['fullnat', 'fullnat', 'fullnat', 'nat', 'nat', 'dr', 'tunnel'] as const;
 
 /** One random world: what is configured, and frames for it. */
@@ -115,6 +116,7 @@ export class World {
       this.schedulers.add(scheduler);
       const onePacket = proto === 'udp' && r.chance(25);
       if (onePacket) this.onePacket.add(ip(svc.addr));
+      const proxyProtocol = r.chance(25) ? r.pick(PROXY[proto]) : 'disable';
       commands.push({
         op: 'svc.add',
         svc,
@@ -122,13 +124,14 @@ export class World {
         connTimeout: r.chance(40) ? 1 + r.below(20) : 0,
         expireQuiescent: r.chance(40),
         onePacket,
+        proxyProtocol,
         persistent,
         netmask: r.pick(['255.255.255.255', '255.255.255.0']),
         ...(r.chance(10) ? { bps: 1000 * r.below(100_000) } : {}),
         ...(r.chance(10) ? { limitProportion: r.below(101) } : {}),
       });
       const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => {
-        const fwd = r.pick(MODES);
+        const fwd = proxyProtocol === 'disable' ? r.pick(MODES) : 'fullnat';
         // Where the real server has the address of the service, it has its port as well.
         const own = fwd === 'dr' || fwd === 'tunnel' || (port === 0 && r.chance(50));
         return { dest: { addr: `192.168.0.${10 + k}`, port: own ? port : 1 + r.below(65535) }, fwd };

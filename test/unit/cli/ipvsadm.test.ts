@@ -37,6 +37,8 @@ describe('requests', () => {
     [`-E ${T} -s wlc`, 'svc.edit', { svc, scheduler: 'wlc' }],
     [`-A ${T} --expire-quiescent`, 'svc.add', { svc, expireQuiescent: true }],
     [`-E ${T} --no-expire-quiescent`, 'svc.edit', { svc, expireQuiescent: false }],
+    [`-A ${T} --proxy-protocol v2-insecure`, 'svc.add', { svc, proxyProtocol: 'v2-insecure' }],
+    [`-E ${T} --proxy-protocol disable`, 'svc.edit', { svc, proxyProtocol: 'disable' }],
     [`-A ${T} --bps 10M --limit-proportion 50`, 'svc.add', { svc, bps: 10_000_000, limitProportion: 50 }],
     [
       `-A ${T} -s rr -p 600 -M 255.255.255.0`,
@@ -157,6 +159,11 @@ describe('wrong lines: nothing is sent', () => {
     [`-A ${T} -p 2678401`, 2, 'illegal persistent specified: 2678401'],
     [`-A ${T} -p -M 24`, 2, 'invalid netmask specified: 24'],
     [`-A ${T} --bps 10T`, 2, 'illegal bps specified: 10T'],
+    [
+      `-A ${T} --proxy-protocol v3`,
+      2,
+      'illegal proxy protocol specified: v3, not one of disable, v1, v2, v1-insecure, v2-insecure',
+    ],
     [`-A ${T} --limit-proportion 101`, 2, 'illegal limit-proportion specified: 101'],
     [`-A ${T} -j enable`, 2, "'--synproxy' is not supported yet"],
     [

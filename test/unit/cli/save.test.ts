@@ -89,6 +89,11 @@ const SVC: { [K in keyof SvcOptions]: fc.Arbitrary<SvcOptions[K]> } = {
   netmask: fc.constantFrom('255.255.255.255', '255.255.0.0', '0.0.0.0'),
   onePacket: fc.boolean(),
   expireQuiescent: fc.boolean(),
+  // Most services cannot have it.
+  proxyProtocol: fc.oneof(
+    { weight: 9, arbitrary: fc.constant('disable' as const) },
+    { weight: 1, arbitrary: fc.constantFrom('v1', 'v2', 'v1-insecure', 'v2-insecure') },
+  ),
   bps: fc.integer({ min: 0, max: 1e12 }),
   limitProportion: fc.integer({ min: 0, max: 100 }),
   srcRate: fc.constantFrom(0, 1, 1e6),
@@ -232,7 +237,7 @@ describe('save and restore', () => {
           if (line.startsWith('-P')) seen.laddrs++;
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 150 },
     );
     // or else it would say little
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(50);
