@@ -239,6 +239,10 @@ export class Ipvs implements FragmentHost {
       return STOLEN;
     }
     if ((ref & 1) === DIR_IN && this.isReopened(ref >>> 1, proto, l4)) {
+      if (proto.isRepeated?.(this.table.records, ref >>> 1, b, l4)) {
+        packets.drop(p, DROP.TCP_OLD_SYN);
+        return STOLEN;
+      }
       packets.countEvent(EVENT.CONN_REUSED);
       this.expire(ref >>> 1);
       return this.unknown(p, proto, l3, l4, ports);

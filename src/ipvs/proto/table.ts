@@ -85,6 +85,8 @@ export interface Proto {
   opens(b: Bytes, l4: number): boolean;
   /** True for packets of known connections that neither native loop nor short way may forward, by their TCP flags. */
   slow?(b: Bytes, l4: number): boolean;
+  /** True for a packet that has opened connection `c` already, and comes again. */
+  isRepeated?(r: Records, c: number, b: Bytes, l4: number): boolean;
   /** Writes the ports where they do not stand first in the header. The checksum is the caller's business. */
   setPorts?(b: Bytes, l4: number, sport: number, dport: number): void;
   /**

@@ -101,6 +101,11 @@ export const tcp: Proto = {
     return (wire.flags(b, l4) & SYN) !== 0;
   },
 
+  /** Known of Full-NAT connections only (0 = not known). A client that opens anew has another initial sequence number (RFC 9293 section 3.4.1). */
+  isRepeated(r: Records, c: number, b: Bytes, l4: number): boolean {
+    return r.isnIn(c) !== 0 && r.isnIn(c) === wire.seq(b, l4);
+  },
+
   /** How far the real server has come, both ways: what a reset must carry to be believed (RFC 5961 section 3.2). */
   observe(r: Records, c: number, b: Bytes, l4: number, len: number): void {
     const flags = wire.flags(b, l4);

@@ -50,6 +50,8 @@ const GATEWAY = '10.1.0.254';
 const WAN = '10.1.3.1';
 const ETH = 14;
 const TCP_SHAPES = [0x02, 0x12, 0x10, 0x10, 0x10, 0x18, 0x11, 0x04, 0x14, 0x01, 0x00, 0x29];
+/** Real servers begin here, mostly. */
+const ISN = 0xfffffffe;
 const EDGES = [0, 0xffff, 0xfffe, 1];
 /** Largest datagrams that links and routes of a world may take. */
 const MTUS = [500, 576, 600, 1400, 1500];
@@ -308,11 +310,14 @@ export class World {
         r.chance(80) ? (0xfffffc00 + r.below(2048)) % 2 ** 32 : r.u16() * 65536 + r.u16(),
         l4 + 4,
       );
-      frame.writeUInt32BE(r.u16() * 65536 + r.u16(), l4 + 8);
+      // Mostly of what was sent, often of the first byte alone: whether the client's address has to be told depends on it.
+      const near = r.chance(60) ? ISN + 1 : (ISN + r.below(512)) % 2 ** 32;
+      frame.writeUInt32BE(r.chance(70) ? near : r.u16() * 65536 + r.u16(), l4 + 8);
       const words = r.chance(40) ? 5 + r.below(11) : 5;
       if (r.chance(80)) this.tcpOptions(l4 + 20, Math.min(l4 + words * 4, length));
       frame[l4 + 12] = (20 + data >= words * 4 ? words : 5) << 4;
       frame[l4 + 13] = r.chance(90) ? r.pick(TCP_SHAPES) : r.below(256);
+      if (frame[l4 + 13] === 0x12 && r.chance(90)) frame.writeUInt32BE(ISN, l4 + 4);
       frame.writeUInt16BE(sum, l4 + 16);
     } else {
       frame.writeUInt16BE(8 + (r.chance(5) ? r.below(data + 1) : data), l4 + 4);
@@ -327,14 +332,22 @@ export class World {
   /** Options as they come, SACK blocks at any alignment among them, now and then cut short or senseless. */
   private tcpOptions(from: number, to: number): void {
     const { r, frame } = this;
+    if (r.chance(30) && to - from >= 12) {
+      // Timestamps alone, as nearly all segments have them.
+      frame.set([1, 1, 8, 10], from);
+      frame.fill(1, from + 12, to);
+      return;
+    }
     for (let at = from; at < to;) {
-      const kind = r.pick([1, 1, 5, 5, 5, 8, 2, 0]);
+      const kind = r.pick([1, 1, 5, 5, 5, 8, 2, 0, 254, 30]);
       frame[at] = kind;
       if (at + 1 >= to || kind <= 1) {
         at++;
         continue;
       }
-      const len = r.chance(90) ? { 5: r.pick([10, 18, 26, 34, 12]), 8: 10, 2: 4 }[kind]! : r.below(41);
+      const len = r.chance(90)
+        ? { 5: r.pick([10, 18, 26, 34, 12]), 8: 10, 2: 4, 254: 8, 30: 12 }[kind]!
+        : r.below(41);
       frame[at + 1] = len;
       for (let i = at + 2; i < Math.min(at + len, to); i++) frame[i] = r.below(256);
       at += Math.max(len, 2);

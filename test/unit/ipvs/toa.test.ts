@@ -89,6 +89,14 @@ describe('sequence numbers', () => {
     expect(client({ flags: 'S', seq: ISN })).toEqual([toServer({ flags: 'S', seq: ISN })]);
   });
 
+  it('of a SYN that comes late, over its own closing connection, open nothing', () => {
+    opened();
+    server({ flags: 'RA', seq: SERVER_ISN + 1, ack: up(ISN + 1) });
+    expect(client({ flags: 'S', seq: ISN })).toEqual([]);
+    expect(rig.drops).toEqual({ TCP_OLD_SYN: 1 });
+    expect(rig.conns).toBe(1);
+  });
+
   it('of a client that opens anew over a closing connection begin afresh', () => {
     opened();
     server({ flags: 'RA', seq: SERVER_ISN + 1, ack: up(ISN + 1) });
