@@ -164,6 +164,7 @@ const TABLE = {
     text: 'another lcore was entering a source of a service with limits',
     hint: 'its thread did not run meanwhile: too few CPUs for the lcores?',
     svc: true,
+  },
   TCP_OLD_SYN: {
     text: 'SYN of a closing connection that came again',
     hint: 'duplicated or late on the way: the connection has begun with it and is about to end',

@@ -27,6 +27,7 @@ import type { Ipv4Options, TcpOptions, UdpOptions } from '../support/frames.js';
 import { macOf } from '../support/lab.js';
 import { DEFENCE } from './defence-fixtures.js';
 import { SNAT } from './snat-fixtures.js';
+import { TOA_FIXTURES } from './toa-fixtures.js';
 import type { SceneOptions } from './scene.js';
 
 /** A frame on a port. */
@@ -1123,6 +1124,7 @@ export const FIXTURES: readonly Fixture[] = [
   ...IPV4,
   ...FORWARDING,
   ...TCP,
+  ...TOA_FIXTURES,
   ...UDP,
   ...ICMP_RELATED,
   ...SNAT,
