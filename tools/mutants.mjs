@@ -67,7 +67,7 @@ const MUTANTS = [
     DIFF,
     'TypeScript: timeouts of native changes',
     'test/native/support/side.ts',
-    'ipvs.moved(packets.event(i));',
+    'ipvs.moved(packets.event(i), packets.move(i));',
     ';',
   ],
 ];

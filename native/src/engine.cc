@@ -85,6 +85,7 @@ void observe_tcp(Conn4& c, const char* l4, uint32_t len) {
 /** `enter` of src/ipvs/ipvs.ts but for the timeout, which TypeScript sets. There is room in the event vector. */
 void enter(Lcore& lc, uint32_t conn, DestStats& dest, const ProtoRules& proto, uint8_t state) {
   Conn4& c = lc.flows.conn(conn * 2);
+  lc.block->moves[lc.block->eventCount] = static_cast<uint8_t>(c.in.state << 4 | state);
   c.in.state = c.out.state = state;
   const bool active = (proto.active >> state & 1) != 0;
   if (active == ((c.flags & CONN_F_INACTIVE) != 0)) {

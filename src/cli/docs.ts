@@ -3,7 +3,7 @@
  * Used by tools/docs-commands.mjs only (this loads zod, which no tool may).
  */
 import * as z from 'zod';
-import { COMMANDS, QUERIES } from '../control/schema.js';
+import { BATCH, COMMANDS, QUERIES } from '../control/schema.js';
 import { SCHEDULERS } from '../ipvs/sched/index.js';
 import { ERRORS } from '../core/errors.js';
 import { parameters as parametersOf, usageLines } from './dpip/help.js';
@@ -139,7 +139,7 @@ ${block([
   '$ echo \'{"jsonrpc":"2.0","id":1,"method":"svc.list","params":{}}\' | socat - UNIX:/var/run/dpvs.ipc',
   '{"jsonrpc":"2.0","id":1,"result":[…]}',
 ])}
-${section('Commands', COMMANDS)}
+${section('Commands', { ...COMMANDS, ...BATCH })}
 ${section('Queries', QUERIES)}
 ### Errors
 

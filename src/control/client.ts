@@ -8,7 +8,7 @@ import { JSONRPCClient, JSONRPCErrorException } from 'json-rpc-2.0';
 import { DpvsError, ERRORS, type ErrorCode } from '../core/errors.js';
 import { encodeMessage, FrameReader, MAX_REPLY_BYTES } from './framing.js';
 import type { CommandInput, CommandName, QueryInput, QueryName } from './schema.js';
-import type { QueryResults } from './results.js';
+import type { BatchResult, QueryResults } from './results.js';
 
 export const DEFAULT_IPC_FILE = '/var/run/dpvs.ipc';
 export const DEFAULT_TIMEOUT_MS = 30_000;
@@ -18,14 +18,18 @@ export function ipcFile(env: NodeJS.ProcessEnv = process.env): string {
   return env['DPVS_IPC_FILE'] || DEFAULT_IPC_FILE;
 }
 
-export type Method = CommandName | QueryName;
+export type Method = CommandName | QueryName | 'batch';
 export type Input<M extends Method> = M extends CommandName
   ? CommandInput<M>
   : M extends QueryName
     ? QueryInput<M>
-    : never;
+    : { commands: { method: CommandName; params: object }[] };
 /** Queries answer as typed in `results.ts`; commands answer null. */
-export type Result<M extends Method> = M extends QueryName ? QueryResults[M] : null;
+export type Result<M extends Method> = M extends QueryName
+  ? QueryResults[M]
+  : M extends 'batch'
+    ? BatchResult
+    : null;
 
 /**
  * The daemon could not be asked: it doesn't run, refuses us, hangs or went away. Not an answer of the daemon

@@ -237,6 +237,12 @@ export interface Timeouts extends Record<MatchProto, Record<string, number>> {
   set: { tcp: number; tcpFin: number; udp: number };
 }
 
+/** Of `batch`: how many of its commands are in force, and why no more. */
+export interface BatchResult {
+  done: number;
+  error?: ErrorData;
+}
+
 export interface QueryResults {
   info: Info;
   'link.list': Link[];

@@ -58,6 +58,34 @@ const schedOptions = {
 };
 
 export const PROXY_PROTOCOLS = ['disable', 'v1', 'v2', 'v1-insecure', 'v2-insecure'] as const;
+const times = z.int().min(1).max(65535);
+const waits = z.int().min(1).max(86400);
+/** How real servers of a service are found dead. */
+const destCheck = z
+  .strictObject({
+    passive: z
+      .strictObject({
+        downRetry: times.describe('failed connections within downWait that take a real server out'),
+        downWait: waits.describe('seconds'),
+        restore: z
+          .strictObject({
+            upConfirm: times.describe('good connections that halve the next time out'),
+            min: waits.describe('seconds that a real server is out at first'),
+            max: waits.describe('seconds that it is out at most'),
+          })
+          .refine((r) => r.min <= r.max, { error: 'min is above max' })
+          .optional()
+          .describe('when it comes back; absent: never by itself'),
+      })
+      .nullable()
+      .describe('by what becomes of connections; null: not'),
+    external: z
+      .array(z.enum(['tcp', 'udp', 'sctp', 'ping']))
+      .max(4)
+      .describe('what a health-check daemon is asked to do'),
+  })
+  .describe('health checks of the real servers');
+export type DestCheck = z.output<typeof destCheck>;
 
 /**
  * What a service can be given besides, with defaults; commands, snapshots and `svc.list` all carry these. A new option
@@ -111,6 +139,7 @@ const svcOptions = {
     .describe('connections that a source may have at a time, 0 = no limit; counts those opened under a limit')
     .default(0),
   srcPlen: plen.describe('prefix length: sources that are equal under it count as one').default(32),
+  destCheck: destCheck.default({ passive: null, external: [] }),
 };
 export type SvcOptions = z.output<z.ZodObject<typeof svcOptions>>;
 
@@ -128,6 +157,10 @@ const destOptions = {
   inhibited: z
     .boolean()
     .describe('taken for dead by a health check: no new connections, the weight is kept')
+    .default(false),
+  checkInhibited: z
+    .boolean()
+    .describe('the same by the passive check of the service (destCheck), which takes it back by itself')
     .default(false),
 };
 export type DestOptions = z.output<z.ZodObject<typeof destOptions>>;
@@ -290,6 +323,23 @@ export const QUERIES = {
   'event.list': z.strictObject({}).describe('events by lcore: the extended statistics'),
   'timeout.get': z.strictObject({}),
   'sched.list': z.strictObject({}),
+} as const satisfies Record<string, z.ZodType>;
+
+/**
+ * Several commands in one message, in order: the first that is refused ends it, those before it are in force. The answer is
+ * `{ done, error? }`.
+ */
+export const BATCH = {
+  batch: z
+    .strictObject({
+      commands: z
+        .array(z.strictObject({ method: z.string(), params: z.unknown() }))
+        .max(1000)
+        .describe('requests without the frame of JSON-RPC: { method, params }'),
+    })
+    .describe(
+      'several commands in order; the first that is refused ends it. Answers { done, error? }: how many are in force, and why no more',
+    ),
 } as const satisfies Record<string, z.ZodType>;
 
 export type QueryName = keyof typeof QUERIES;

@@ -175,6 +175,8 @@ export const LCORE_BLOCK = struct(
      */
     portMac: ['u64', PORT_CAP],
     events: ['u32', EVENT_CAP],
+    /** Of each event: the state before * 16 + the state after. */
+    moves: ['u8', EVENT_CAP],
     /** Packets (arena offsets of their mbufs) that native hands to TypeScript. */
     exc: ['u32', EXC_CAP],
     /** Packets to send, and where to. */

@@ -5,7 +5,7 @@
 import { DROP } from '../core/drops.js';
 import type { Packets } from '../core/packet.js';
 import type { DestStats } from './dest-stats.js';
-import { isQuiescent } from './quiescent.js';
+import { isInhibited, isQuiescent } from './quiescent.js';
 import type { Dest, Services, Svc } from './service.js';
 import { BUSY, NO_TEMPLATE, type Templates } from './templates.js';
 
@@ -87,7 +87,7 @@ export class Chooser {
   /** The real server in a slot, if a client may keep it. */
   private kept(svc: Svc, slot: number): Dest | undefined {
     const dest = this.services.destAt(slot);
-    if (dest === undefined || dest.svc !== svc || dest.removed || dest.inhibited) return undefined;
+    if (dest === undefined || dest.svc !== svc || dest.removed || isInhibited(dest)) return undefined;
     return dest.weight === 0 && this.expireQuiescent ? undefined : dest;
   }
 

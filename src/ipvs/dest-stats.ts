@@ -5,6 +5,7 @@
 import { destIndex } from '../core/stats.js';
 import { DEST_F_LIMITED, DEST_STATS, DIR_IN } from '../core/layout.js';
 import type { DestLimits } from './limits.js';
+import { isInhibited } from './quiescent.js';
 import type { Dest } from './service.js';
 import type { Load } from './sched/scheduler.js';
 
@@ -36,7 +37,7 @@ export class DestStats implements Load {
   // ----- Load
 
   usable(dest: Dest): boolean {
-    return dest.weight > 0 && !dest.inhibited && !this.overloaded(dest);
+    return dest.weight > 0 && !isInhibited(dest) && !this.overloaded(dest);
   }
   active(dest: Dest): number {
     return this.own[destIndex(dest.slot) + ACTIVE]!;

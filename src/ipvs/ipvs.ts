@@ -31,6 +31,7 @@ import { Chooser } from './chooser.js';
 import type { FlowIndex } from './conn/flow-index.js';
 import { D } from './conn/records.js';
 import { ConnTable } from './conn/table.js';
+import { DestNotices } from './dest-notices.js';
 import { DestStats } from './dest-stats.js';
 import { type FragmentHost, Fragments, NO_FLOW } from './fragments.js';
 import { receiveIcmp } from './icmp.js';
@@ -118,6 +119,8 @@ export class Ipvs implements FragmentHost {
   private readonly laddrs: LocalAddrs;
   readonly stats: DestStats;
   readonly svcStats: SvcStats;
+  /** For passive health checks. */
+  readonly notices: DestNotices;
   private readonly bandwidth: Bandwidth;
   private readonly templates: Templates;
   private readonly sources: Sources;
@@ -153,7 +156,8 @@ export class Ipvs implements FragmentHost {
     this.bandwidth = new Bandwidth(shared.bandwidth);
     this.templates = new Templates(shared.templates, o.lcores, o.lcore);
     this.sources = new Sources(shared.sources, o.lcores, o.lcore, o.packets);
-    this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.expire(c));
+    this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.timedOut(c));
+    this.notices = new DestNotices(this.table.records, o.services);
     const config = o.config ?? {};
     this.initTimeoutMs = config.connInitTimeoutMs ?? 3000;
     this.chooser = new Chooser(
@@ -197,7 +201,10 @@ export class Ipvs implements FragmentHost {
         this.ruled(dest);
       },
       destChanged: (dest) => this.ruled(dest),
-      slotFreed: (slot, expire) => this.stats.setFlags(slot, DEST_F_QUIESCENT, expire ? DEST_F_QUIESCENT : 0),
+      slotFreed: (slot, expire) => {
+        this.stats.setFlags(slot, DEST_F_QUIESCENT, expire ? DEST_F_QUIESCENT : 0);
+        this.notices.forget(slot);
+      },
       timeoutsSet: () => {
         this.timeouts = timeoutTables(configured, o.services.timeouts);
         this.snatTimeouts = isRfc ? snatTimeoutTables(this.timeouts) : this.timeouts;
@@ -265,6 +272,7 @@ export class Ipvs implements FragmentHost {
   tick(nowMs: number): void {
     this.table.tick(nowMs);
     this.fragments.tick(nowMs);
+    this.notices.tick(nowMs);
     this.packets.counters[CONNS] = this.table.size;
     if (nowMs - this.spreadsSinceMs >= 1000) {
       this.spreadsSinceMs = nowMs;
@@ -292,9 +300,11 @@ export class Ipvs implements FragmentHost {
   /**
    * The native loop has moved connection `c` to another state in the last poll: its new timeout begins. Call it for the events
    * of a poll before its exceptions.
+   * @param move the state before * 16 + the state after; it may have gone on since
    */
-  readonly moved = (c: number): void => {
+  readonly moved = (c: number, move: number): void => {
     const r = this.table.records;
+    this.notices.moved(c, move >>> 4, move & 15);
     this.setTimeout(c, r.proto(c), r.state(c));
   };
 
@@ -663,6 +673,7 @@ export class Ipvs implements FragmentHost {
 
   private readonly enter = (c: number, proto: Proto, state: number): void => {
     const r = this.table.records;
+    this.notices.moved(c, r.state(c), state);
     r.setState(c, state);
     const inactive = proto.states[state]!.active === undefined ? CONN_F_INACTIVE : 0;
     const flags = r.flags(c);
@@ -683,6 +694,11 @@ export class Ipvs implements FragmentHost {
 
   private readonly setTimeout = (c: number, number: number, state: number): void => {
     this.table.setTimeout(c, this.timeoutOf(c, number, state), this.packets.nowMs);
+  };
+
+  private readonly timedOut = (c: number): void => {
+    this.notices.expired(c, this.table.nowMs);
+    this.expire(c);
   };
 
   private readonly expire = (c: number): void => {
@@ -706,6 +722,7 @@ export class Ipvs implements FragmentHost {
     const slow = svc.bps > 0 ? DEST_F_SLOW : 0;
     this.stats.setFlags(slot, DEST_F_EXCEPTION, quiescent | slow);
     this.stats.limit(slot, dest.maxConn);
+    this.notices.rule(dest);
   }
 
   /** Takes over one record; false when a crash has left it without sense. */

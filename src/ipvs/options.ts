@@ -23,6 +23,7 @@ export const SVC_DEFAULTS: Readonly<SvcOptions> = {
   srcBurst: 0,
   srcConns: 0,
   srcPlen: 32,
+  destCheck: { passive: null, external: [] },
 };
 
 export const DEST_DEFAULTS: Readonly<DestOptions> = {
@@ -32,7 +33,10 @@ export const DEST_DEFAULTS: Readonly<DestOptions> = {
   maxConn: 0,
   /** Once the limit is reached it gets no more until it has fewer than these, 0 = fewer than the limit. */
   minConn: 0,
+  /** By a command: of an operator or a health-check daemon. */
   inhibited: false,
+  /** By the passive check of the service. */
+  checkInhibited: false,
 };
 
 /** `from`'s values of the options in `defaults`, and `otherwise`'s where it has none. */

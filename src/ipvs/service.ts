@@ -9,7 +9,7 @@ import { DpvsError } from '../core/errors.js';
 import { IntMap } from '../core/intmap.js';
 import { DEST_CAP, SVC_CAP } from '../core/layout.js';
 import { formatMatch, type MatchSpec } from '../core/match.js';
-import { formatIpv4, isMulticast, isReserved, isThisNetwork, parseIpv4 } from '../wire/ipv4.js';
+import { formatIpv4, isMulticast, isNetmask, isReserved, isThisNetwork, parseIpv4 } from '../wire/ipv4.js';
 import { type EndMemory, Ends } from './ends.js';
 import { requireProxyMode, requireProxyProto } from './client-addr/require.js';
 import { compileMatch, covers, type Match } from './match.js';
@@ -422,6 +422,7 @@ export class Services {
     const xmit = xmitByName(p.fwd);
     requirePort(svc, xmit, port, where);
     requireProxyMode(svc, xmit, where);
+    requireElsewhere(svc, xmit, addr, where);
     const options = optionsOf(DEST_DEFAULTS, p);
     requireLimits(options, where);
     const { slot, use } = this.slots.take(slotKey(svc, addr, port), p.slot);
@@ -441,6 +442,7 @@ export class Services {
     const options = optionsOf(DEST_DEFAULTS, p, dest);
     requirePort(svc, xmit, dest.port, where);
     requireProxyMode(svc, xmit, where);
+    requireElsewhere(svc, xmit, dest.addr, where);
     requireLimits(options, where);
     Object.assign(dest, options, { xmit });
     this.ends.note(dest);
@@ -468,6 +470,12 @@ export class Services {
     const addr = unicast(p.addr, 'local address');
     if (svc.laddrs.some((l) => l.addr === addr))
       throw new DpvsError('EXIST', `service ${svc.name} already has local address ${p.addr}`);
+    if (svc.dests.some((d) => d.addr === addr && d.xmit.name !== 'snat'))
+      throw new DpvsError(
+        'INVAL',
+        `local address ${p.addr} is a real server of ${svc.name}`,
+        'name another one',
+      );
     svc.laddrs.push({ addr, dev: p.dev });
   }
 
@@ -521,8 +529,16 @@ const isAllPorts = (svc: Svc): boolean => svc.port === 0 && svc.match === undefi
 /** What goes together. @param proto undefined for services by match @throws DpvsError INVAL, NOTSUPP */
 function requireOptions(proto: Proto | undefined, port: number, o: SvcOptions, name: string): void {
   const ports = proto?.hasPorts === true;
+  if (!isNetmask(parseIpv4(o.netmask)))
+    throw new DpvsError('INVAL', `service ${name}: ${o.netmask} is no network mask`, 'ones, then zeros');
   if (o.persistent > 0 && !ports)
     throw new DpvsError('NOTSUPP', `service ${name}: only TCP and UDP services can be persistent`);
+  if (o.destCheck.passive !== null && (proto === undefined || !proto.hasPorts || proto.name === 'sctp'))
+    throw new DpvsError(
+      'NOTSUPP',
+      `service ${name}: only TCP and UDP services have passive checks`,
+      'external ones are possible: --dest-check ping',
+    );
   if (o.onePacket && proto?.onceState === undefined)
     throw new DpvsError('NOTSUPP', `service ${name}: one-packet scheduling is for UDP services`);
   requireProxyProto(o, proto, name);
@@ -549,6 +565,18 @@ function requirePort(svc: Svc, xmit: Xmit, port: number, where: string): void {
   // 0: the port of the packet, where the service has none of its own that could be meant.
   if (port === 0 && svc.match === undefined && svc.port !== 0)
     throw new DpvsError('INVAL', `${where} has port 0`, 'name a port from 1 to 65535');
+}
+
+/** A real server at an address that this service has here: its packets would come back to us. @throws DpvsError INVAL */
+function requireElsewhere(svc: Svc, xmit: Xmit, addr: number, where: string): void {
+  if (xmit.name === 'snat') return;
+  const mine = svc.match === undefined && addr === svc.addr ? 'virtual address' : 'local address';
+  if (mine === 'local address' && !svc.laddrs.some((l) => l.addr === addr)) return;
+  throw new DpvsError(
+    'INVAL',
+    `${where} is at the ${mine} of the service: its packets would come back`,
+    'name the address of another host; with DR and tunnel that host has the virtual address besides',
+  );
 }
 
 function requireLimits({ maxConn, minConn }: DestOptions, where: string): void {

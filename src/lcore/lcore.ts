@@ -108,6 +108,7 @@ export class Lcore {
       config,
     });
     native.flowRules(id, flowRules(task.stats.destOffset, config.xmitTtl, task.stats.svcOffset));
+    this.ipvs.notices.send = (notices) => this.tell({ t: 'dests', notices });
     takeShortWay(this.netif, this.inet, this.ipvs);
     if (config.flowOffload) this.netif.offload();
     this.idle = new Idle(task.idleSleep, (ms) => this.mesh.sleep(id, ms));
@@ -199,8 +200,8 @@ export class Lcore {
   }
 
   private tell(m: ToMaster): void {
-    // The master reads its rings whatever else it does; a full ring is a burst of log lines: those can go.
-    if (!this.toMaster.sendJson(m) && m.t !== 'log') {
+    // The master reads its rings whatever else it does; a full ring is a burst of what can go.
+    if (!this.toMaster.sendJson(m) && m.t !== 'log' && m.t !== 'dests') {
       while (!this.toMaster.sendJson(m)) this.mesh.wake(MASTER);
     }
     this.mesh.wake(MASTER);
@@ -250,7 +251,7 @@ function turnOf(
     packets.setGeneration(inet.generation);
     const n = native.poll(id, BUDGET);
     const events = packets.eventCount;
-    for (let i = 0; i < events; i++) ipvs.moved(packets.event(i));
+    for (let i = 0; i < events; i++) ipvs.moved(packets.event(i), packets.move(i));
     for (let i = 0; i < n; i++) netif.receive(packets.exception(i));
     inet.tick(packets.nowMs);
     ipvs.tick(packets.nowMs);

@@ -7,6 +7,7 @@
 import { Ring } from '../core/ring.js';
 import type { Command } from '../control/schema.js';
 import type { ErrorData } from '../core/errors.js';
+import type { Notice } from '../ipvs/dest-notices.js';
 
 export const MASTER = 0;
 
@@ -21,6 +22,7 @@ export type ToMaster =
   | { t: 'ready' }
   | { t: 'ack'; seq: number; error?: ErrorData }
   | { t: 'reply'; seq: number; page: Page }
+  | { t: 'dests'; notices: Notice[] }
   | { t: 'log'; level: 'debug' | 'info' | 'warn' | 'error'; msg: string; fields?: Record<string, unknown> };
 
 /** What an lcore tells another. */

@@ -34,6 +34,7 @@ export class Replica {
       this.inet.apply(command.op, command);
       return;
     }
+    if (command.op === 'dest.add' && !replay && command.fwd !== 'snat') this.requireAway(command.dest.addr);
     this.services.apply(command.op, command);
     if (replay) return;
     // A local address lives on its device as well (`ipvsadm --add-laddr` is both).
@@ -49,6 +50,17 @@ export class Replica {
   /** The commands that make an empty replica (of the same devices) equal to this one. */
   snapshot(): Command[] {
     return [...this.inet.snapshot(), ...this.services.snapshot()] as Command[];
+  }
+
+  /** A real server on one of our own addresses could not be reached: nothing here serves anybody. */
+  private requireAway(addr: string): void {
+    const own = this.inet.addresses.list().find((a) => a.addr === addr);
+    if (own === undefined) return;
+    throw new DpvsError(
+      'INVAL',
+      `real server ${addr} is an address of dpvs itself (${own.dev})`,
+      'name the address of another host; with DR and tunnel that host has the virtual address besides',
+    );
   }
 
   private addToDevice({ addr, dev }: { addr: string; dev: string }): void {

@@ -4,7 +4,15 @@
  * them, and posted to every lcore in order; the caller is answered when all have applied it.
  */
 import type * as z from 'zod';
-import { COMMANDS, QUERIES, type Command, type CommandName, type QueryName } from '../control/schema.js';
+import type { BatchResult } from '../control/results.js';
+import {
+  BATCH,
+  COMMANDS,
+  QUERIES,
+  type Command,
+  type CommandName,
+  type QueryName,
+} from '../control/schema.js';
 import { DpvsError } from '../core/errors.js';
 import type { Replica } from '../lcore/replica.js';
 import type { Lcores } from './lcores.js';
@@ -16,6 +24,13 @@ import type { Queries } from './queries.js';
 function complain(method: string, e: z.ZodError): DpvsError {
   const issues = e.issues.map((i) => `${i.path.length > 0 ? `${i.path.join('.')}: ` : ''}${i.message}`);
   return new DpvsError('INVAL', `${method}: ${issues.join('; ')}`);
+}
+
+/** A command as its schema has it. @throws DpvsError INVAL */
+function commandOf(method: CommandName, params: unknown): Command {
+  const parsed = COMMANDS[method].safeParse(params);
+  if (!parsed.success) throw complain(method, parsed.error);
+  return { op: method, ...parsed.data } as Command;
 }
 
 export class Controller {
@@ -31,10 +46,13 @@ export class Controller {
   /** Answers one request of the control socket. */
   async handle(method: string, params: unknown): Promise<unknown> {
     if (Object.hasOwn(COMMANDS, method)) {
-      const parsed = COMMANDS[method as CommandName].safeParse(params);
-      if (!parsed.success) throw complain(method, parsed.error);
-      await this.execute({ op: method, ...parsed.data } as Command);
+      await this.execute(commandOf(method as CommandName, params));
       return null;
+    }
+    if (method === 'batch') {
+      const parsed = BATCH.batch.safeParse(params);
+      if (!parsed.success) throw complain(method, parsed.error);
+      return this.batch(parsed.data.commands);
     }
     if (Object.hasOwn(QUERIES, method)) {
       const parsed = QUERIES[method as QueryName].safeParse(params);
@@ -48,12 +66,36 @@ export class Controller {
     throw new DpvsError('NOTSUPP', `unknown method '${method}'`, 'tool and daemon of different versions?');
   }
 
-  /** Applies a command everywhere, or nowhere and throws why. */
+  /** Applies a command everywhere, or nowhere and throws why. Our own replica has it before this returns. */
   async execute(command: Command): Promise<void> {
+    await this.begin(command);
+  }
+
+  /** @returns when all lcores have applied it @throws DpvsError at once, when it is refused */
+  private begin(command: Command): Promise<void> {
     // The device first: it may refuse what the model would take.
     if (command.op === 'link.set') this.ports.set(command);
     this.replica.apply(command);
     this.log.info({ command }, 'command');
-    await this.lcores.apply(command);
+    return this.lcores.apply(command);
+  }
+
+  /** Commands in order up to the first that is refused; lcores are waited for once. */
+  private async batch(commands: readonly { method: string; params?: unknown }[]): Promise<BatchResult> {
+    const under: Promise<void>[] = [];
+    let error: DpvsError | undefined;
+    for (const { method, params } of commands) {
+      try {
+        if (!Object.hasOwn(COMMANDS, method))
+          throw new DpvsError('NOTSUPP', `unknown command '${method}'`, 'a batch has only commands');
+        under.push(this.begin(commandOf(method as CommandName, params)));
+      } catch (e) {
+        if (!(e instanceof DpvsError)) throw e;
+        error = e;
+        break;
+      }
+    }
+    await Promise.all(under);
+    return { done: under.length, ...(error === undefined ? {} : { error: error.toData() }) };
   }
 }

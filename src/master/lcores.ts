@@ -10,6 +10,7 @@ import { DpvsError } from '../core/errors.js';
 import { LCORE_BLOCK, LCORE_STATS } from '../core/layout.js';
 import type { Native } from '../core/native.js';
 import type { Ring } from '../core/ring.js';
+import type { Notice } from '../ipvs/dest-notices.js';
 import { MASTER, type LcoreQuery, type Mesh, type Page, type ToLcore, type ToMaster } from '../lcore/mesh.js';
 import type { LcoreTask } from '../lcore/task.js';
 import { tuneEngine } from './engine.js';
@@ -61,6 +62,8 @@ export class Lcores {
   private readonly pool: Piscina;
   private readonly hosts: Promise<void>[] = [];
   private readonly watchdog: NodeJS.Timeout;
+  /** Told what lcores notice of real servers. */
+  onNotices: ((notices: readonly Notice[]) => void) | undefined;
   private seq = 0;
   private stopping = false;
 
@@ -319,6 +322,9 @@ export class Lcores {
         done?.(message.page);
         break;
       }
+      case 'dests':
+        this.onNotices?.(message.notices);
+        break;
       case 'log':
         this.o.log[message.level]({ lcore: m.task.id, ...message.fields }, message.msg);
         break;

@@ -20,6 +20,7 @@ import { Replica } from '../lcore/replica.js';
 import type { LcoreTask, StackConfig } from '../lcore/task.js';
 import { Clients } from './clients.js';
 import { Controller } from './controller.js';
+import { DestChecks } from './dest-checks.js';
 import { startEal } from './eal.js';
 import { Lcores } from './lcores.js';
 import { createLog, type Log } from './log.js';
@@ -224,7 +225,13 @@ async function boot(
   });
 
   const replica = new Replica(devices, 0, () => performance.now());
-  const lcores = new Lcores({ native, log, mesh, tasks, snapshot: () => replica.snapshot() });
+  const lcores = new Lcores({
+    native,
+    log,
+    mesh,
+    tasks,
+    snapshot: () => replica.snapshot(),
+  });
   undo.push(() => lcores.stop());
   await lcores.start();
 
@@ -248,6 +255,10 @@ async function boot(
     masterCpu,
   });
   const controller = new Controller(replica, lcores, ports, queries, log, process.env.DPVS_DEBUG === '1');
+  const checks = new DestChecks(replica.services, async (c) => controller.execute(c), log);
+  lcores.onNotices = (notices) => checks.notice(notices, performance.now());
+  const checking = setInterval(() => checks.tick(performance.now()), DestChecks.INTERVAL_MS);
+  undo.push(() => clearInterval(checking));
   const lifetimes = setInterval(() => {
     for (const p of replica.inet.addresses.expired(performance.now())) {
       controller

@@ -143,6 +143,9 @@ export function isUnicast(addr: number): boolean {
 /** Netmask of a prefix length as an unsigned number. */
 export const mask = (plen: number): number => (plen === 0 ? 0 : (-1 << (32 - plen)) >>> 0);
 
+/** True for ones followed by zeros. */
+export const isNetmask = (m: number): boolean => ((~m + 1) & ~m) === 0;
+
 const DECIMAL = /^(0|[1-9][0-9]{0,2})$/;
 
 /**

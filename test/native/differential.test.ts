@@ -37,6 +37,8 @@ const seen = {
   exceptions: 0,
   events: 0,
   restarts: 0,
+  downs: 0,
+  ups: 0,
   drops: new Set<string>(),
   states: new Set<string>(),
   modes: new Set<string>(),
@@ -125,6 +127,10 @@ function run(seed: number, most: number): void {
   seen.exceptions += tested.stat('exceptions');
   seen.events += tested.events;
   seen.restarts += restarts;
+  for (const n of Object.values(tested.noticed)) {
+    seen.downs += n.downs;
+    seen.ups += n.ups;
+  }
   for (const s of world.schedulers) seen.schedulers.add(s);
   DROP_REASONS.forEach((d, i) => tested.packets.dropped(i) > 0 && seen.drops.add(d.name));
   total += sent;
@@ -153,7 +159,7 @@ test(
 
 test('and both paths were there: hits, exceptions, changes of state, most states, many reasons to drop', () => {
   console.log(
-    `${total} packets: ${seen.hits} hits, ${seen.short} by the short way, ${seen.exceptions} exceptions, ${seen.events} changes of state, states ` +
+    `${total} packets: ${seen.hits} hits, ${seen.short} by the short way, ${seen.exceptions} exceptions, ${seen.events} changes of state, noticed ${seen.downs} down ${seen.ups} up, states ` +
       `${[...seen.states].sort().join(' ')}, ${seen.restarts} restarts, modes ${[...seen.modes].sort().join(' ')}, ` +
       `schedulers ${[...seen.schedulers].sort().join(' ')}, drops ${[...seen.drops].sort().join(' ')}`,
   );
@@ -161,6 +167,7 @@ test('and both paths were there: hits, exceptions, changes of state, most states
   expect(seen.short).toBeGreaterThan(total * 0.05);
   expect(seen.exceptions).toBeGreaterThan(total * 0.1);
   expect(seen.events).toBeGreaterThan(total * 0.01);
+  expect(Math.min(seen.downs, seen.ups)).toBeGreaterThan(total / 10_000);
   expect(seen.states.size).toBeGreaterThan(8);
   expect(seen.drops.size).toBeGreaterThan(12);
   expect(seen.restarts).toBeGreaterThan(total / 30_000);

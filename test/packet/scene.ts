@@ -88,7 +88,7 @@ export class Scene<N extends LabNative> {
     lab.onTick.push((now) => this.ipvs.tick(now));
     if (o.flows === true) {
       native.flows!.rules(flowRules(native.flows!.destOffset, config.xmitTtl ?? false));
-      lab.onMoved.push((c) => this.ipvs.moved(c));
+      lab.onMoved.push((c, move) => this.ipvs.moved(c, move));
       lab.netif.offload();
     }
     models.addresses.listen({ added: (ifa) => void (ifa.sapool && saPool.add(ifa.addr)) });

@@ -119,6 +119,7 @@ export class Held {
 export class Balanced {
   /** SHA-256 of the file that the servers offer as /big. */
   bigSha = '';
+  readonly nginx: Partial<Record<'rs1' | 'rs2', Kept>> = {};
   private recorder: Recorder | undefined;
 
   private constructor(
@@ -205,7 +206,7 @@ export class Balanced {
     this.bigSha = createHash('sha256').update(big).digest('hex');
     writeFileSync(join(root, 'big'), big);
     for (const host of ['rs1', 'rs2'] as const) {
-      await startNginx(this.t, host, root);
+      this.nginx[host] = await startNginx(this.t, host, root);
       const echo = this.t.keep(host, ['node', UDP_ECHO, '7']);
       await until('the echo server listens', () => echo.stdout.includes('ready'));
     }

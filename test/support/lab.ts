@@ -91,7 +91,7 @@ export class Lab<N extends LabNative = FakeNative> {
   /** Timers of upper floors, called like `inet.tick`. */
   readonly onTick: ((nowMs: number) => void)[] = [];
   /** Told of connections whose state the native loop has changed. */
-  readonly onMoved: ((conn: number) => void)[] = [];
+  readonly onMoved: ((conn: number, move: number) => void)[] = [];
   readonly adjacencies: SharedArrayBuffer;
   private readonly judge: boolean;
 
@@ -197,7 +197,7 @@ export class Lab<N extends LabNative = FakeNative> {
       this.packets.setGeneration(this.inet.generation);
       const n = this.native.poll(id, 32);
       for (let i = 0; i < this.packets.eventCount; i++)
-        for (const moved of this.onMoved) moved(this.packets.event(i));
+        for (const moved of this.onMoved) moved(this.packets.event(i), this.packets.move(i));
       for (let i = 0; i < n; i++) this.netif.receive(this.packets.exception(i));
       this.inet.tick(this.packets.nowMs);
       for (const tick of this.onTick) tick(this.packets.nowMs);

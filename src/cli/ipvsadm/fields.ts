@@ -9,6 +9,7 @@ import type { DestEntry, SvcEntry } from '../../control/results.js';
 import { SCHEDULERS } from '../../ipvs/sched/index.js';
 import { UsageError } from '../errors.js';
 import type { OptionSpec } from '../options.js';
+import { formatDestCheck, parseDestCheck, showDestCheck } from './dest-check.js';
 import { EXIT_USAGE } from './exit.js';
 
 /** Values of a line by option name; a switch has ''. */
@@ -45,6 +46,15 @@ const PROXY_NAMES = [
 const NO_MASK = '255.255.255.255';
 
 const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
+
+/** True for ones followed by zeros. */
+const isNetmask = (text: string): boolean =>
+  /^1*0*$/.test(
+    text
+      .split('.')
+      .map((part) => Number(part).toString(2).padStart(8, '0'))
+      .join(''),
+  );
 
 /** A year. */
 export const MAX_SECONDS = 31535999;
@@ -186,6 +196,7 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     doc: 'clients of a network count as one for persistence',
     parse(text) {
       if (isIP(text) !== 4) throw fail(`invalid netmask specified: ${text}`);
+      if (!isNetmask(text)) throw fail(`invalid netmask specified: ${text} (ones, then zeros)`);
       return { netmask: text };
     },
     save: (s) => (s.netmask === NO_MASK ? '' : `-M ${s.netmask}`),
@@ -229,7 +240,19 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     shown: 'expire-quiescent',
   }),
   later({ name: 'quic', doc: 'QUIC service' }),
-  later({ name: 'dest-check', value: 'CONF', doc: 'passive health check' }),
+  {
+    name: 'dest-check',
+    value: 'CONF',
+    doc:
+      'health checks: disable; default or passive ones by RETRY,CONFIRM,Ns,MIN-MAXs or RETRY,Ns (never back by itself); ' +
+      'and tcp, udp, sctp, ping of a daemon, separated by commas',
+    parse: (text) => ({ destCheck: parseDestCheck(text) }),
+    save: (s) => {
+      const text = formatDestCheck(s.destCheck);
+      return text === '' ? '' : `--dest-check ${text}`;
+    },
+    show: (s) => showDestCheck(s.destCheck),
+  },
   {
     name: 'bps',
     value: 'N[K|M|G]',
@@ -305,6 +328,20 @@ const forward = (name: string, char: string, fwd: DestEntry['fwd'], doc: string)
   save: (d) => (d.fwd === fwd ? `-${char}` : ''),
 });
 
+const [inhibited, notInhibited] = flag<DestParams, DestEntry>({
+  name: 'inhibited',
+  key: 'inhibited',
+  doc: 'taken for dead: no new connections, the weight is kept',
+});
+const INHIBITED: ServerField[] = [
+  inhibited,
+  {
+    ...notInhibited,
+    doc: 'not taken for dead any more, neither by you nor by its passive check',
+    parse: () => ({ inhibited: false, checkInhibited: false }),
+  },
+];
+
 export const SERVER_FIELDS: readonly ServerField[] = [
   forward('gatewaying', 'g', 'dr', 'direct routing (the default)'),
   forward('ipip', 'i', 'tunnel', 'tunnel'),
@@ -353,11 +390,7 @@ export const SERVER_FIELDS: readonly ServerField[] = [
     max: 0xffffffff,
     none: 0,
   }),
-  ...flag<DestParams, DestEntry>({
-    name: 'inhibited',
-    key: 'inhibited',
-    doc: 'taken for dead: no new connections, the weight is kept',
-  }),
+  ...INHIBITED,
 ];
 
 /** The parameters that the options of a line stand for. @throws UsageError */

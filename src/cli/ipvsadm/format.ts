@@ -83,12 +83,18 @@ function destLine(d: DestEntry, format: Exclude<Format, 'drops'>, exact: boolean
     case 'persistent-conn':
       return `${name} ${left(d.weight, 9)} ${left(d.persist, 11)} ${conns}`;
     case 'default': {
-      const flags = [...(d.inhibited ? ['inhibited'] : []), ...(d.overload ? ['overload'] : [])].join(',');
+      const flags = [...inhibition(d), ...(d.overload ? ['overload'] : [])].join(',');
       const line = `${name} ${left(FORWARD_NAMES[d.fwd], 7)} ${left(d.weight, 6)} ${conns}`;
       return flags === '' ? line : `${line} ${flags}`;
     }
   }
 }
+
+/** Who takes it for dead besides an operator or a health-check daemon, if anybody does. */
+const inhibition = (d: DestEntry): string[] => [
+  ...(d.inhibited || d.checkInhibited ? ['inhibited'] : []),
+  ...(d.checkInhibited ? ['dest-check'] : []),
+];
 
 function numbers(
   { counters: c, rates: r }: SvcEntry | DestEntry,

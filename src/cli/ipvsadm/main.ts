@@ -20,6 +20,9 @@ import { help } from './help.js';
 import { specsFor } from './options.js';
 import { restoreLines, saveLines } from './save.js';
 
+/** Lines of `--restore` in one message: the daemon waits for its lcores once for all of them. */
+const BATCH = 256;
+
 class Ipvsadm extends Program {
   /** The request under way, for the words of its error. */
   private method: CommandName | undefined;
@@ -156,14 +159,16 @@ class Ipvsadm extends Program {
     }
     for (const { line, error } of errors) this.io.err(`line ${line}: ${error.message}\n`);
     if (errors.length > 0) return EXIT_USAGE;
-    for (const { line, request } of requests) {
-      try {
-        await this.send(request);
-      } catch (error) {
-        const before = requests[0]!.line === line ? '' : ' (the lines before it are in force)';
-        if (error instanceof DpvsError) this.io.err(`line ${line}${before}: `);
-        throw error;
-      }
+    const client = await this.daemon();
+    for (let from = 0; from < requests.length; from += BATCH) {
+      const some = requests.slice(from, from + BATCH);
+      const commands = some.map(({ request: { method, params } }) => ({ method, params }));
+      const { done, error } = await client.call('batch', { commands });
+      if (error === undefined) continue;
+      const { line, request } = some[done]!;
+      this.io.err(`line ${line}${from + done === 0 ? '' : ' (the lines before it are in force)'}: `);
+      this.method = request.method;
+      throw DpvsError.fromData(error);
     }
     return 0;
   }

@@ -166,5 +166,7 @@ export function specsFor(first = ''): readonly OptionSpec[] {
   const own = [...(command?.needs ?? []), ...(command?.allows ?? [])];
   const fits = (o: IpvsOption): boolean => own.includes(groupOf(o));
   const options = [...OPTIONS].sort((a, b) => Number(fits(b)) - Number(fits(a)));
-  return [...COMMANDS, ...options];
+  if (command?.words === undefined) return [...COMMANDS, ...options];
+  // What such a command is about may begin with a dash and a digit: a number that is wrong, not an option.
+  return [...COMMANDS, ...options.map((o) => ({ ...o, chars: o.chars?.replace(/\d/g, '') ?? '' }))];
 }

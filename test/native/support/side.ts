@@ -69,6 +69,8 @@ export class Side {
   events = 0;
   /** Packets that took the short way. */
   short = 0;
+  /** By real server: what was noticed for its passive check. */
+  readonly noticed: Record<number, { downs: number; ups: number }> = {};
   private netif!: Netif;
   private readonly shared = openSecret(sharedMemory(1));
 
@@ -143,6 +145,13 @@ export class Side {
       lcores: 1,
       config: o.ipvs,
     });
+    this.ipvs.notices.send = (notices) => {
+      for (const { slot, downs, ups } of notices) {
+        const sum = (this.noticed[slot] ??= { downs: 0, ups: 0 });
+        sum.downs += downs;
+        sum.ups += ups;
+      }
+    };
     native.flowRules(o.id, flowRules(DEST_AT, o.ipvs.xmitTtl ?? false));
     if (o.path === 'flow') this.netif.offload();
     if (o.path !== 'stack') this.takeShortWay();
@@ -186,7 +195,7 @@ export class Side {
     packets.setGeneration(inet.generation);
     const n = native.poll(id, budget);
     const { received, eventCount } = packets;
-    for (let i = 0; i < eventCount; i++) ipvs.moved(packets.event(i));
+    for (let i = 0; i < eventCount; i++) ipvs.moved(packets.event(i), packets.move(i));
     this.events += eventCount;
     for (let i = 0; i < n; i++) netif.receive(packets.exception(i));
     inet.tick(packets.nowMs);
@@ -237,6 +246,7 @@ export class Side {
       handled: this.stat('flowHits') + this.stat('exceptions'),
       drops: Array.from(c.subarray(drops >>> 3, (drops >>> 3) + DROP_CAP)),
       dests: Array.from(dests),
+      noticed: this.noticed,
       neighbours: JSON.stringify(this.inet.neigh.list()),
       adjacencies: adjacencies.toString('hex'),
       conns: this.ipvs.table.size,

@@ -131,6 +131,7 @@ export class World {
         netmask: r.pick(['255.255.255.255', '255.255.255.0']),
         ...(r.chance(10) ? { bps: 1000 * r.below(100_000) } : {}),
         ...(r.chance(10) ? { limitProportion: r.below(101) } : {}),
+        ...(r.chance(50) ? { destCheck: { passive: { downRetry: 1, downWait: 1 }, external: [] } } : {}),
       });
       const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => {
         const fwd = proxyProtocol === 'disable' ? r.pick(MODES) : 'fullnat';

@@ -32,7 +32,7 @@ http {
 /** Starts nginx on a real server; it ends with the topology. `root` holds the files that it offers. */
 export async function startNginx(t: Topology, host: 'rs1' | 'rs2', root: string): Promise<Kept> {
   const dir = join(t.dir, host);
-  mkdirSync(dir);
+  mkdirSync(dir, { recursive: true });
   const file = join(dir, 'nginx.conf');
   writeFileSync(file, config(host, dir, root));
   const server = t.keep(host, ['nginx', '-p', dir, '-e', join(dir, 'error.log'), '-c', file]);

@@ -73,6 +73,40 @@ describe('requests', () => {
     // what is not given stays as it is
     [`-e ${T} ${R}:8080 -w 5`, 'dest.edit', { svc, dest: { ...dest, port: 8080 }, weight: 5 }],
     [`-d ${T} ${R}`, 'dest.del', { svc, dest }],
+    [`-e ${T} ${R} --no-inhibited`, 'dest.edit', { svc, dest, inhibited: false, checkInhibited: false }],
+    [`-E ${T} --dest-check disable`, 'svc.edit', { svc, destCheck: { passive: null, external: [] } }],
+    [
+      `-E ${T} --dest-check default`,
+      'svc.edit',
+      {
+        svc,
+        destCheck: {
+          passive: { downRetry: 1, downWait: 3, restore: { upConfirm: 1, min: 5, max: 3600 } },
+          external: [],
+        },
+      },
+    ],
+    [
+      `-A ${T} --dest-check 2,3,4s,6-7s,ping,tcp`,
+      'svc.add',
+      {
+        svc,
+        destCheck: {
+          passive: { downRetry: 2, downWait: 4, restore: { upConfirm: 3, min: 6, max: 7 } },
+          external: ['tcp', 'ping'],
+        },
+      },
+    ],
+    [
+      `-A ${T} --dest-check 5,60s`,
+      'svc.add',
+      { svc, destCheck: { passive: { downRetry: 5, downWait: 60 }, external: [] } },
+    ],
+    [
+      `-A ${T} --dest-check udp,sctp`,
+      'svc.add',
+      { svc, destCheck: { passive: null, external: ['udp', 'sctp'] } },
+    ],
     ['--set 900 120 0', 'timeout.set', { tcp: 900, tcpFin: 120, udp: 0 }],
     [
       `--add-laddr -z 192.168.100.200 ${T} -F dpdk0`,
@@ -106,6 +140,9 @@ describe('wrong lines: nothing is sent', () => {
     [`-A ${T} -s conhash --hash-target dip`, 2, "invalid hash target 'dip': sip or qid"],
     ['--set 1 2', 2, "You need to supply TCP TCPFIN UDP for the 'set' command"],
     ['--set 1 2 x', 2, "invalid timeout value 'x': 0 to 31535999 seconds"],
+    ['--set -1 2 3', 2, "invalid timeout value '-1': 0 to 31535999 seconds"],
+    ['--set 1 -6 3', 2, "invalid timeout value '-6': 0 to 31535999 seconds"],
+    ['--set 1 2 -31', 2, "invalid timeout value '-31': 0 to 31535999 seconds"],
     ['--set 1 2 3 4', 2, 'unexpected argument 4'],
     [`-a ${T} -r 10.0.0.1 -s rr`, 2, "Illegal 'scheduler' option with the 'add-server' command"],
     [`-C ${T}`, 2, "Illegal 'service-address' option with the 'clear' command"],
@@ -158,6 +195,7 @@ describe('wrong lines: nothing is sent', () => {
     ['-l -6', 2, 'IPv6 is not supported yet'],
     [`-A ${T} -p 2678401`, 2, 'illegal persistent specified: 2678401'],
     [`-A ${T} -p -M 24`, 2, 'invalid netmask specified: 24'],
+    [`-A ${T} -p -M 255.0.255.0`, 2, 'invalid netmask specified: 255.0.255.0 (ones, then zeros)'],
     [`-A ${T} --bps 10T`, 2, 'illegal bps specified: 10T'],
     [
       `-A ${T} --proxy-protocol v3`,
@@ -165,6 +203,24 @@ describe('wrong lines: nothing is sent', () => {
       'illegal proxy protocol specified: v3, not one of disable, v1, v2, v1-insecure, v2-insecure',
     ],
     [`-A ${T} --limit-proportion 101`, 2, 'illegal limit-proportion specified: 101'],
+    ...(
+      [
+        ['1,1,3s', 'RETRY,CONFIRM,Ns,MIN-MAXs or RETRY,Ns, such as 1,1,3s,5-3600s'],
+        ['1,3', 'RETRY,CONFIRM,Ns,MIN-MAXs or RETRY,Ns, such as 1,1,3s,5-3600s'],
+        ['0,3s', 'RETRY must be from 1 to 65535'],
+        ['1,0s', 'N must be from 1 to 86400'],
+        ['1,1,3s,9-5s', 'MIN is above MAX'],
+        ['1,1,3s,1-86401s', 'MAX must be from 1 to 86400'],
+        ['1,3s,default', 'two passive checks'],
+        ['tcp,tcp', 'tcp twice'],
+        ['http', "'http' is none of disable, default, tcp, udp, sctp, ping"],
+        ['disable,tcp', "'disable' is none of disable, default, tcp, udp, sctp, ping"],
+      ] as const
+    ).map(([c, why]): [string, number, string] => [
+      `-A ${T} --dest-check ${c}`,
+      2,
+      `invalid dest-check '${c}': ${why}`,
+    ]),
     [`-A ${T} -j enable`, 2, "'--synproxy' is not supported yet"],
     [
       '-A -f 1',
@@ -254,6 +310,7 @@ const dest = (addr: string, more: Partial<DestEntry> = {}): DestEntry => ({
   persist: 0,
   overload: false,
   inhibited: false,
+  checkInhibited: false,
   counters: { conns: 1, inPackets: 20, outPackets: 300, inBytes: 4000, outBytes: 123456789 },
   rates: { cps: 1.4, inPps: 20.5, outPps: 300, inBps: 4000, outBps: 5e9 },
   ...more,
@@ -329,6 +386,42 @@ describe('listings', () => {
     for (const line of ['', '-ln', '-Ln', '-L', '--list --numeric', '-l --sort']) {
       expect((await ipvsadm(line, listing)).out).toBe(table);
     }
+  });
+
+  it.each([
+    [
+      { passive: { downRetry: 1, downWait: 3, restore: { upConfirm: 1, min: 5, max: 3600 } }, external: [] },
+      'internal:default',
+    ],
+    [
+      { passive: { downRetry: 2, downWait: 4, restore: { upConfirm: 3, min: 6, max: 7 } }, external: [] },
+      'internal:2,3,4s,6-7s',
+    ],
+    [
+      { passive: { downRetry: 2, downWait: 4 }, external: ['tcp', 'ping'] },
+      'internal:2,4s external:tcp,ping',
+    ],
+    [{ passive: null, external: ['udp'] }, 'external:udp'],
+  ] as [SvcEntry['destCheck'], string][])('shows health checks: %o', async (destCheck, shown) => {
+    const list = [{ ...services[0]!, destCheck }];
+    const { out } = await ipvsadm('-ln', { ...listing, 'svc.list': list });
+    expect(out).toContain(`UDP  10.0.0.100:80 wlc conn-timeout 60 dest-check ${shown}\n`);
+  });
+
+  it('says who takes a real server for dead', async () => {
+    const dests = [
+      dest('192.168.100.1', { inhibited: true }),
+      dest('192.168.100.2', { checkInhibited: true }),
+      dest('192.168.100.3', { checkInhibited: true, inhibited: true, overload: true }),
+    ];
+    const { out } = await ipvsadm('-ln', { ...listing, 'svc.list': [{ ...services[0]!, dests }] });
+    expect(
+      out
+        .trimEnd()
+        .split('\n')
+        .slice(-3)
+        .map((l) => l.split(' ').at(-1)),
+    ).toEqual(['inhibited', 'inhibited,dest-check', 'inhibited,dest-check,overload']);
   });
 
   it("keeps the daemon's order with --nosort, and asks for one service", async () => {

@@ -100,6 +100,15 @@ const SVC: { [K in keyof SvcOptions]: fc.Arbitrary<SvcOptions[K]> } = {
   srcBurst: fc.constantFrom(0, 7),
   srcConns: fc.constantFrom(0, 100),
   srcPlen: fc.constantFrom(32, 24, 0),
+  destCheck: fc.record({
+    passive: fc.constantFrom(
+      null,
+      { downRetry: 2, downWait: 7 },
+      { downRetry: 1, downWait: 3, restore: { upConfirm: 1, min: 5, max: 3600 } },
+      { downRetry: 65535, downWait: 86400, restore: { upConfirm: 3, min: 1, max: 1 } },
+    ),
+    external: fc.subarray<'tcp' | 'udp' | 'sctp' | 'ping'>(['tcp', 'udp', 'sctp', 'ping']),
+  }),
 };
 const threshold = fc.oneof(fc.integer({ min: 0, max: 3 }), fc.constantFrom(1000, 0xffffffff));
 const DEST: { [K in keyof DestOptions]: fc.Arbitrary<DestOptions[K]> } = {
@@ -107,6 +116,8 @@ const DEST: { [K in keyof DestOptions]: fc.Arbitrary<DestOptions[K]> } = {
   maxConn: threshold,
   minConn: threshold,
   inhibited: fc.boolean(),
+  // What the passive check has found is not saved: it will find it again.
+  checkInhibited: fc.constant(false),
 };
 
 const port = fc.constantFrom(80, 65535, 0);

@@ -1,6 +1,7 @@
 /** Runs a program in this process with a daemon that answers from a table and notes what it was asked. */
 import { fileURLToPath } from 'node:url';
 import type { ControlClient } from '../../../src/control/client.js';
+import type { BatchResult } from '../../../src/control/results.js';
 import { TransportError } from '../../../src/control/client.js';
 import { DpvsError } from '../../../src/core/errors.js';
 import type { StatsReader } from '../../../src/core/stats.js';
@@ -31,6 +32,8 @@ export interface RunOptions {
   segment?: StatsReader;
 }
 
+type Batch = { commands: Call[] };
+
 const root = fileURLToPath(new URL('.', import.meta.url));
 
 export async function run(
@@ -40,12 +43,26 @@ export async function run(
 ): Promise<Outcome> {
   const outcome: Outcome = { code: -1, out: '', err: '', calls: [], slept: [] };
   let clock = 1000;
+  const one = async (method: string, params: unknown): Promise<unknown> => {
+    outcome.calls.push({ method, params });
+    const answer = answers[method];
+    return structuredClone(typeof answer === 'function' ? await answer(params) : (answer ?? null));
+  };
+  /** As the daemon does it; its commands are noted one by one. */
+  const batch = async ({ commands }: Batch): Promise<BatchResult> => {
+    for (const [done, { method, params }] of commands.entries()) {
+      try {
+        await one(method, params);
+      } catch (error) {
+        if (error instanceof DpvsError) return { done, error: error.toData() };
+        throw error;
+      }
+    }
+    return { done: commands.length };
+  };
   const client: ControlClient = {
-    call: (async (method: string, params: unknown) => {
-      outcome.calls.push({ method, params });
-      const answer = answers[method];
-      return structuredClone(typeof answer === 'function' ? await answer(params) : (answer ?? null));
-    }) as ControlClient['call'],
+    call: (async (method: string, params: unknown) =>
+      method === 'batch' ? batch(params as Batch) : one(method, params)) as ControlClient['call'],
     close() {},
   };
   const io: Io = {

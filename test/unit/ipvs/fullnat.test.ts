@@ -1,7 +1,7 @@
 /** Full-NAT on the wire: every byte of both directions. */
 import { describe, expect, it } from 'vitest';
 import { decode, ramp, tcp, type TcpOptions, udp } from '../../support/frames.js';
-import { CLIENT, LIP, OUR_MAC, PEER_MAC, Rig, RS, VIP } from './rig.js';
+import { CLIENT, LIP, OUR_MAC, OWN, PEER_MAC, Rig, RS, VIP } from './rig.js';
 
 /** MACs of what the stub stack sends. */
 const sent = { smac: OUR_MAC, dmac: PEER_MAC };
@@ -140,7 +140,7 @@ describe('the next hop', () => {
 
   it('that is ourselves is none', () => {
     const rig = new Rig();
-    rig.serve('tcp', { dests: [`${LIP}:99`] });
+    rig.serve('tcp', { dests: [`${OWN}:99`] });
     expect(rig.fromClient(tcp({ src: CLIENT, dst: VIP, flags: 'S' }))).toEqual([]);
     expect(rig.dropped('IP_NO_ROUTE')).toBe(1);
   });

@@ -12,7 +12,7 @@ import {
   udp,
   type UdpOptions,
 } from '../../support/frames.js';
-import { CLIENT, LIP, OUR_MAC, PEER_MAC, Rig, type RigOptions, VIP } from './rig.js';
+import { CLIENT, LIP, OUR_MAC, OWN, PEER_MAC, Rig, type RigOptions, VIP } from './rig.js';
 
 type Mode = 'nat' | 'dr' | 'tunnel';
 type Proto = 'tcp' | 'udp' | 'sctp';
@@ -110,7 +110,7 @@ describe.each(CASES)('%s of %s', (mode, proto) => {
     expect(rig.fromClient(fromClient(proto))).toEqual([]);
     expect(rig.drops).toEqual({ IP_NO_ROUTE: 1 });
     const self = new Rig();
-    self.serve(proto, { dests: [`${LIP}:80`], fwd: mode });
+    self.serve(proto, { dests: [`${OWN}:80`], fwd: mode });
     expect(self.fromClient(fromClient(proto))).toEqual([]);
     expect(self.drops).toEqual({ IP_NO_ROUTE: 1 });
   });

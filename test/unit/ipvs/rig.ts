@@ -24,6 +24,8 @@ import { UNTOUCHED } from '../../support/untouched.js';
 export const CLIENT = '10.0.0.1:40000';
 export const VIP = '10.1.1.1:80';
 export const LIP = '192.168.0.200';
+/** An address of ours that no service knows. */
+export const OWN = '192.168.0.201';
 export const RS = '192.168.0.2:8080';
 export const RS2 = '192.168.0.3:8080';
 export const CLIENT_PORT = 0;
@@ -132,7 +134,7 @@ export class StubInet implements Inet {
     });
   }
   isLocal(addr: number): boolean {
-    return addr === parseIpv4('10.1.1.1') || addr === parseIpv4(LIP);
+    return addr === parseIpv4('10.1.1.1') || addr === parseIpv4(LIP) || addr === parseIpv4(OWN);
   }
 }
 
