@@ -88,8 +88,8 @@ const ACK = FLOW_ACTION.ACK << 16;
 /** The key without its state and what is done to numbers. */
 const KEY_MASK = 0xffff00ff & ~(SEQ | ACK);
 const REWRITE = (FLOW_ACTION.REWRITE_SRC | FLOW_ACTION.REWRITE_DST) << 16;
-const KEY_TCP = ipv4.PROTO_TCP | REWRITE;
-const KEY_UDP = ipv4.PROTO_UDP | REWRITE;
+const MAC_ONLY = FLOW_ACTION.MAC_ONLY << 16;
+const ENCAP_IPIP = FLOW_ACTION.ENCAP_IPIP << 16;
 
 const L3 = ethernet.HEADER_LEN;
 const L4 = L3 + ipv4.HEADER_LEN;
@@ -164,6 +164,32 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
   refusedOption.set(rules.refusedOption);
   rules.tableIn.forEach((table, fwd) => (tables[fwd] = Math.min(table, NO_TABLE)));
 
+  /**
+   * What `send` of xmit/tunnel.ts does: an IPv4 header in front of the datagram at `inner`. There is room.
+   * @param dir byte offset of the direction
+   * @returns where the frame begins now
+   */
+  const encapsulate = (p: number, inner: number, dir: number, total: number): number => {
+    const start = packets.push(p, ipv4.HEADER_LEN);
+    const saddr = records.bytes.u32(dir + D.newSaddr);
+    const daddr = records.bytes.u32(dir + D.newDaddr);
+    const df = ipv4.frag(bytes, inner) & ipv4.DF;
+    ipv4.emit(
+      bytes,
+      inner - ipv4.HEADER_LEN,
+      ipv4.tos(bytes, inner),
+      total + ipv4.HEADER_LEN,
+      ipv4.id(bytes, inner),
+      df,
+      ipv4.ttl(bytes, inner),
+      ipv4.PROTO_IPIP,
+      saddr,
+      daddr,
+    );
+    ethernet.setEtherType(bytes, start, ethernet.TYPE_IPV4);
+    return start;
+  };
+
   return (p) => {
     const ref = pkt32[(p >>> 2) + HINT]!;
     if (ref < 0) return false;
@@ -206,9 +232,15 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
     )
       return false;
     const key = rec32[dir + KEY]!;
-    const kind = key & KEY_MASK;
-    const isTcp = kind === KEY_TCP;
-    if ((!isTcp && kind !== KEY_UDP) || (key & 0xff) !== ((hop >>> 8) & 0xff)) return false;
+    const proto = key & 0xff;
+    const isTcp = proto === ipv4.PROTO_TCP;
+    if ((!isTcp && proto !== ipv4.PROTO_UDP) || proto !== ((hop >>> 8) & 0xff)) return false;
+    const action = (key & KEY_MASK) ^ proto;
+    const rewrites = action === REWRITE;
+    if (!rewrites) {
+      if ((action !== MAC_ONLY && action !== ENCAP_IPIP) || (key & (SEQ | ACK)) !== 0) return false;
+      if (action === ENCAP_IPIP && pkt16[(p >>> 1) + DATA_OFF]! < ipv4.HEADER_LEN) return false;
+    }
     const mode = rec32[dir + DEST]!;
     const way = (ref & 1) * MODES + ((mode >>> 16) & (MODES - 1));
     const table = tables[way]!;
@@ -246,6 +278,16 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
     records.count(ref >>> 1, ref & 1, total);
     stats.packet(dest, ref & 1, total);
 
+    if (!rewrites) {
+      if (xmitTtl) ipv4.decrementTtl(bytes, l2 + L3);
+      packets.setLen(p, total + L3);
+      const start = action === ENCAP_IPIP ? encapsulate(p, l2 + L3, dir << 2, total) : l2;
+      frames.setInt32(start, adj32[adj + ADJ_MACS]!, true);
+      frames.setInt32(start + 4, adj32[adj + ADJ_MACS + 1]!, true);
+      frames.setInt32(start + 8, adj32[adj + ADJ_MACS + 2]!, true);
+      packets.transmit(p, flags >>> 16);
+      return true;
+    }
     frames.setInt32(l2, adj32[adj + ADJ_MACS]!, true);
     frames.setInt32(l2 + 4, adj32[adj + ADJ_MACS + 1]!, true);
     frames.setInt32(l2 + 8, adj32[adj + ADJ_MACS + 2]!, true);
