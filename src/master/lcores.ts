@@ -78,7 +78,8 @@ export class Lcores {
       idleTimeout: Infinity,
       atomics: 'disabled',
       recordTiming: false,
-      resourceLimits: { maxOldGenerationSizeMb: 1024 },
+      // Young objects are few: collecting them often takes half a millisecond, seldom a whole one.
+      resourceLimits: { maxOldGenerationSizeMb: 1024, maxYoungGenerationSizeMb: 2 },
     });
     // A worker that dies without a task: the next task gets a new one.
     this.pool.on('error', (e) => o.log.error({ err: e }, 'worker thread'));
