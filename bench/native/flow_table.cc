@@ -112,21 +112,18 @@ struct Ours {
   bool remove(uint32_t conn) { return t.remove(conn); }
   /** The stages of native/src/engine.cc; a packet's record is looked at, as the key stands there. @returns found */
   uint32_t find(const Key* keys) {
-    uint64_t hashes[BURST];
+    FlowTable::Look looks[BURST];
     uint32_t refs[BURST];
+    for (uint32_t i = 0; i < BURST; i++) looks[i] = t.look(t.hash(keys[i].flow()));
     for (uint32_t i = 0; i < BURST; i++) {
-      hashes[i] = t.hash(keys[i].flow());
-      t.prefetch(hashes[i]);
-    }
-    for (uint32_t i = 0; i < BURST; i++) {
-      refs[i] = t.candidate(hashes[i]);
+      refs[i] = t.candidate(looks[i]);
       if (refs[i] != FlowTable::NONE) rte_prefetch0(&dir(refs[i]));
     }
     uint32_t found = 0;
     uint64_t sum = 0;
     for (uint32_t i = 0; i < BURST; i++) {
       uint32_t ref = refs[i];
-      if (ref == FlowTable::NONE || !t.is(ref, keys[i].flow())) ref = t.find(keys[i].flow(), hashes[i]);
+      if (ref == FlowTable::NONE || !t.is(ref, keys[i].flow())) ref = t.find(keys[i].flow());
       if (ref == FlowTable::NONE) continue;
       found++;
       sum += dir(ref).newSaddr;

@@ -291,7 +291,8 @@ static void verify(int side, struct rte_mbuf *m) {
   const bool unsummed = !tcp && u->dgram_cksum == 0; /* RFC 768: the sender made none */
   if (!unsummed && rte_ipv4_udptcp_cksum_verify(ip, u) != 0) return bad(F_BAD_L4_SUM);
   if (ctl[F_VERIFY] == 2) return;
-  const uint32_t head_len = tcp ? 20 : 8;
+  /* TOA may stand in a segment's options */
+  const uint32_t head_len = tcp ? (uint32_t)(((uint8_t *)u)[12] >> 4) * 4 : 8;
   if (total < IP + head_len + 4) return; /* no payload: a segment of a handshake */
   uint8_t *p = f + ETH + IP + head_len;
   uint32_t id;

@@ -12,9 +12,11 @@ void begin_flows(Lcore& lc);
 
 /**
  * Forwards what flows cover of a burst (at most BURST packets): it is staged for its port.
+ * @param port where it came in; -1 = the packets know
  * @param hints of the packets left: the flow found, HINT_ABSENT, or HINT_NONE where nobody looked
+ * @param bytes those of all packets are added
  * @returns number of packets left, moved to the front in their order
  */
-uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int32_t* hints);
+uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t* hints, uint64_t* bytes);
 
 }  // namespace dpvs

@@ -93,6 +93,8 @@ Napi::Value set_rules(const Napi::CallbackInfo& info) {
     if (number == IP_TCP) rules.tcp = to_proto(p);
     if (number == IP_UDP) rules.udp = to_proto(p);
   }
+  rules.tcp_steps.make(rules.tcp, rules.table_in);
+  rules.udp_steps.make(rules.udp, rules.table_in);
   rules.known = true;
   lc.rules = rules;
   return info.Env().Undefined();
@@ -105,9 +107,27 @@ Napi::Value set_clock(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+uint8_t step_of(const ProtoRules& proto, uint32_t table, uint32_t flags, uint32_t state) {
+  if (!proto.known || table == Steps::NOTHING || proto.slow[flags] != 0) return Steps::NOT_OURS;
+  const uint8_t event = proto.event_of[flags];
+  return event == NO_EVENT ? static_cast<uint8_t>(state) : proto.next[table][event][state];
+}
+
 const Call CALLS[] = {{"flowRules", set_rules}, {"lcoreClock", set_clock}};
 
 }  // namespace
+
+void Steps::make(const ProtoRules& proto, const uint8_t (&table_in)[8]) {
+  for (uint32_t table = 0; table < TABLES; table++) {
+    for (uint32_t flags = 0; flags < FLAGS; flags++) {
+      for (uint32_t s = 0; s < ProtoRules::STATES; s++) next[table][flags][s] = step_of(proto, table, flags, s);
+    }
+  }
+  for (uint32_t fwd = 0; fwd < RTE_DIM(at[0]); fwd++) {
+    at[DIR_IN][fwd] = (table_in[fwd] == NO_TABLE ? NOTHING : table_in[fwd]) * sizeof(next[0]);
+    at[DIR_OUT][fwd] = FROM_SERVER * sizeof(next[0]);
+  }
+}
 
 void flow_rule_calls(Napi::Env env, Napi::Object exports) { add_calls(env, exports, CALLS); }
 

@@ -27,6 +27,23 @@ struct ProtoRules {
   uint8_t next[TABLES][EVENTS][STATES] = {};
 };
 
+/**
+ * What a packet does to the state, in one look-up: [table][TCP flags, 0 over UDP][state] = the next state, or NOT_OURS. Made of
+ * ProtoRules.
+ */
+struct Steps {
+  static constexpr uint8_t NOT_OURS = 255;
+  static constexpr uint32_t FLAGS = 256;
+  /** Of packets from real servers; and one more that has nothing for us. */
+  static constexpr uint32_t FROM_SERVER = 1, NOTHING = ProtoRules::TABLES, TABLES = NOTHING + 1;
+
+  uint8_t next[TABLES][FLAGS][ProtoRules::STATES];
+  /** Where the table stands in `next`, by direction and forwarding mode. */
+  uint32_t at[2][8];
+
+  void make(const ProtoRules& proto, const uint8_t (&table_in)[8]);
+};
+
 struct FlowRules {
   bool known = false;
   bool count_hop = false;
@@ -39,6 +56,7 @@ struct FlowRules {
   uint8_t refused_option[8] = {};
   ProtoRules tcp;
   ProtoRules udp;
+  Steps tcp_steps, udp_steps;
 };
 
 /** Counts a drop of the service in a slot (`SvcStats.drop` of src/ipvs/svc-stats.ts); LcoreStats.drops is the caller's business. */

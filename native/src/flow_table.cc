@@ -14,12 +14,21 @@ constexpr uint64_t SLOTS_PER_CONN_X100 = 364;
 constexpr uint32_t MIN_BUCKETS = 8;
 // Displacement looks at this many buckets before it gives up; at this load one or two suffice.
 constexpr int SEARCH = 256;
+// Connections that a table begins with room for, its growth, and how many it may hold when it grows for the last time: then it
+// takes all its buckets. Their entries are put in again at once, some 0.3 ms.
+constexpr uint32_t FIRST = 1024;
+constexpr uint32_t GROWTH = 4;
+constexpr uint32_t LAST = 4096;
+
+uint32_t buckets_for(uint64_t conns, uint64_t slots) {
+  const uint64_t n = (conns * SLOTS_PER_CONN_X100 / 100 + slots - 1) / slots;
+  return static_cast<uint32_t>(n < MIN_BUCKETS ? MIN_BUCKETS : n);
+}
 }  // namespace
 
 bool FlowTable::open(Conn4* conns, uint32_t capacity) {
   close();
-  const uint64_t wanted = (static_cast<uint64_t>(capacity) * SLOTS_PER_CONN_X100 / 100 + SLOTS - 1) / SLOTS;
-  const uint64_t n = wanted < MIN_BUCKETS ? MIN_BUCKETS : wanted;
+  const uint64_t n = buckets_for(capacity, SLOTS);
   // Whole huge pages: with a tail of 4 kB ones, look-ups would miss the TLB.
   const size_t page = n * sizeof(Bucket) < HUGE_PAGE / 2 ? sizeof(Bucket) : HUGE_PAGE;
   const size_t bytes = (n * sizeof(Bucket) + page - 1) / page * page;
@@ -30,13 +39,12 @@ bool FlowTable::open(Conn4* conns, uint32_t capacity) {
     unmap_zeroed(p, bytes);
     return false;
   }
-  seed_[3] |= 1;
   buckets_ = static_cast<Bucket*>(p);
-  n_buckets_ = static_cast<uint32_t>(n);
+  all_buckets_ = static_cast<uint32_t>(n);
   mapped_ = bytes;
   conns_ = conns;
   capacity_ = capacity;
-  count_ = 0;
+  begin_small();
   return true;
 }
 
@@ -44,14 +52,45 @@ void FlowTable::close() {
   if (buckets_ != nullptr) unmap_zeroed(buckets_, mapped_);
   buckets_ = nullptr;
   conns_ = nullptr;
-  n_buckets_ = capacity_ = 0;
+  n_buckets_ = all_buckets_ = capacity_ = 0;
   mapped_ = 0;
   count_ = 0;
 }
 
 void FlowTable::clear() {
   memset(static_cast<void*>(buckets_), 0, n_buckets_ * sizeof(Bucket));
+  begin_small();
+}
+
+void FlowTable::begin_small() {
+  grow_at_ = FIRST;
+  n_buckets_ = RTE_MIN(buckets_for(FIRST, SLOTS), all_buckets_);
   count_.store(0, std::memory_order_relaxed);
+}
+
+void FlowTable::grow() {
+  // Every slot of the most buckets that there are before the last time.
+  uint32_t refs[LAST * SLOTS_PER_CONN_X100 / 100 + SLOTS];
+  uint32_t n = 0;
+  for (uint32_t b = 0; b < n_buckets_; b++) {
+    for (const uint32_t ref : buckets_[b].ref) {
+      if (ref != 0) refs[n++] = ref;
+    }
+  }
+  memset(static_cast<void*>(buckets_), 0, n_buckets_ * sizeof(Bucket));
+  grow_at_ *= GROWTH;
+  n_buckets_ = grow_at_ > LAST ? all_buckets_ : RTE_MIN(buckets_for(grow_at_, SLOTS), all_buckets_);
+  for (uint32_t i = 0; i < n; i++) {
+    const uint64_t h = hash(key_of(dir(refs[i])));
+    Place at;
+    if (room_for(h, &at)) put(at, refs[i], h);
+  }
+}
+
+bool FlowTable::room_for(uint64_t h, Place* at) {
+  *at = {home(h), free_slot(buckets_[home(h)])};
+  if (at->slot < 0) *at = {other(h), free_slot(buckets_[other(h)])};
+  return at->slot >= 0 || make_room(home(h), other(h), at);
 }
 
 int FlowTable::free_slot(const Bucket& b) {
@@ -117,9 +156,8 @@ bool FlowTable::make_room(uint32_t first, uint32_t second, Place* at) {
 
 FlowTable::Insert FlowTable::insert_one(uint32_t ref, uint64_t h) {
   if (find(key_of(dir(ref)), h) != NONE) return Insert::Exists;
-  Place at{home(h), free_slot(buckets_[home(h)])};
-  if (at.slot < 0) at = {other(h), free_slot(buckets_[other(h)])};
-  if (at.slot < 0 && !make_room(home(h), other(h), &at)) return Insert::Full;
+  Place at;
+  if (!room_for(h, &at)) return Insert::Full;
   put(at, ref, h);
   return Insert::Done;
 }
@@ -135,6 +173,7 @@ bool FlowTable::remove_one(uint32_t ref, uint64_t h) {
 }
 
 FlowTable::Insert FlowTable::insert(uint32_t conn, const Hashes& h) {
+  if (count() >= grow_at_ && n_buckets_ < all_buckets_) grow();
   const Insert in = insert_one(conn * 2 + DIR_IN, h.in);
   if (in != Insert::Done) return in;
   const Insert out = insert_one(conn * 2 + DIR_OUT, h.out);

@@ -4,7 +4,8 @@
 // match fields of the connection records themselves. An entry stands in its home bucket, or, when that is full, in
 // one other bucket given by the same hash; a home counts the entries that stand elsewhere, so that a lookup of
 // what is not there also touches one line in nearly all cases. When both are full, entries move (cuckoo hashing).
-// At most 48 bytes for a connection; at full size 0.55 of the slots are taken.
+// At most 48 bytes for a connection; at full size 0.55 of the slots are taken. A table with few connections uses few of its
+// buckets, so that they stay in the caches; it grows to a multiple as connections come, and never shrinks.
 //
 // One thread at a time. No bounds are checked here: flow.cc does.
 #pragma once
@@ -103,24 +104,29 @@ class FlowTable {
     return remove(conn, h);
   }
 
+  /** Keyed as NH of UMAC is (RFC 4418 section 5.2.2): what collides can't be told without the seed. */
   uint64_t hash(const FlowKey& k) const {
-    const uint64_t h = mix(k.addrs ^ seed_[0], (static_cast<uint64_t>(k.ports) << 8 | k.proto) ^ seed_[1]);
-    return mix(h ^ seed_[2], seed_[3]);
+    return mix(k.addrs + seed_[0], (static_cast<uint64_t>(k.ports) << 8 | k.proto) + seed_[1]);
   }
   void prefetch(uint64_t hash) const { rte_prefetch0(&buckets_[home(hash)]); }
+  /** Where to look for a tuple first: worked out once, used when the bucket has come. */
+  struct Look {
+    uint32_t bucket;
+    uint16_t tag;
+  };
+  /** Asks for the bucket. */
+  Look look(uint64_t hash) const {
+    prefetch(hash);
+    return {home(hash), tag(hash)};
+  }
   /**
    * What may be the flow, by the bucket alone: its record can be prefetched before it is compared (`is`).
    * @returns connection * 2 + direction, or NONE when only `find` can tell
    */
-  uint32_t candidate(uint64_t hash) const {
-    const Bucket& b = buckets_[home(hash)];
-    const uint32_t m = matches(b, tag(hash));
-    if (__builtin_expect(m != 0, 1)) {
-      const uint32_t ref = b.ref[__builtin_ctz(m)];
-      return ref != 0 ? ref : NONE;
-    }
-    if (b.elsewhere != 0) rte_prefetch0(&buckets_[other(hash)]);
-    return NONE;
+  uint32_t candidate(Look look) const {
+    const Bucket& b = buckets_[look.bucket];
+    const uint32_t m = matches(b, look.tag);
+    return __builtin_expect(m != 0, 1) ? b.ref[__builtin_ctz(m)] : NONE;
   }
   /** Asks for what a packet of the flow needs; the sequence numbers of real servers stand in the shared line. */
   void prefetch_flow(uint32_t ref, uint8_t proto) const {
@@ -128,6 +134,7 @@ class FlowTable {
     if ((ref & 1) == DIR_OUT && proto == IPPROTO_TCP) rte_prefetch0(&conn(ref).flags);
   }
   bool is(uint32_t ref, const FlowKey& k) const { return key_of(dir(ref)) == k; }
+  static bool is(const Dir4& d, const FlowKey& k) { return key_of(d) == k; }
   Conn4& conn(uint32_t ref) const { return conns_[ref >> 1]; }
   Dir4& dir(uint32_t ref) const {
     static_assert(offsetof(Conn4, in) == DIR_IN * sizeof(Dir4) && offsetof(Conn4, out) == DIR_OUT * sizeof(Dir4));
@@ -171,7 +178,8 @@ class FlowTable {
     const uint32_t second = scale(static_cast<uint32_t>(hash));
     return second != first ? second : (first + 1 == n_buckets_ ? 0 : first + 1);
   }
-  static uint16_t tag(uint64_t hash) { return static_cast<uint16_t>((hash ^ hash >> 32) & 0xffff); }
+  /** Never 0: that is an empty slot. */
+  static uint16_t tag(uint64_t hash) { return static_cast<uint16_t>((hash ^ hash >> 32) | 1); }
 
   /** Slots whose tag is equal, as bits. */
   static uint32_t matches(const Bucket& b, uint16_t tag) {
@@ -185,7 +193,7 @@ class FlowTable {
   uint32_t find_in(const Bucket& b, const FlowKey& k, uint16_t tag) const {
     for (uint32_t m = matches(b, tag); m != 0; m &= m - 1) {
       const uint32_t ref = b.ref[__builtin_ctz(m)];
-      if (ref != 0 && key_of(dir(ref)) == k) return ref;
+      if (key_of(dir(ref)) == k) return ref;
     }
     return NONE;
   }
@@ -199,17 +207,25 @@ class FlowTable {
     }
     return -1;
   }
+  void begin_small();
+  /** Puts all entries into the next larger number of buckets. */
+  void grow();
   void put(Place at, uint32_t ref, uint64_t hash);
   void take(Place at, uint64_t hash);
+  bool room_for(uint64_t hash, Place* at);
   bool make_room(uint32_t first, uint32_t second, Place* at);
   Insert insert_one(uint32_t ref, uint64_t hash);
   bool remove_one(uint32_t ref, uint64_t hash);
 
   Bucket* buckets_ = nullptr;
+  /** In use, and mapped. */
   uint32_t n_buckets_ = 0;
+  uint32_t all_buckets_ = 0;
+  /** Connections at which more buckets come into use. */
+  uint32_t grow_at_ = 0;
   uint32_t capacity_ = 0;
   Conn4* conns_ = nullptr;
-  uint64_t seed_[4] = {};
+  uint64_t seed_[2] = {};
   size_t mapped_ = 0;
   std::atomic<uint32_t> count_{0};
 };

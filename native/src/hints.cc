@@ -5,13 +5,12 @@
 
 #include <cstring>
 
-#include "transmit.h"
+#include "parse.h"
 
 namespace dpvs {
 
 namespace {
 
-constexpr uint32_t IP_HEADER = 20;
 constexpr uint32_t PORTS = 4;
 
 /** The tuple of what looks like a whole TCP or UDP datagram without IP options. @returns false for anything else */
@@ -33,17 +32,18 @@ void find_hints(const Lcore& lc, rte_mbuf* const* pkts, uint16_t n, int32_t* hin
   const FlowTable& flows = lc.flows;
   FlowKey keys[BURST];
   uint64_t hashes[BURST];
+  FlowTable::Look looks[BURST];
   uint32_t refs[BURST];
   uint16_t which[BURST];
   uint16_t wanted = 0;
   for (uint16_t i = 0; i < n; i++) {
     if (hints[i] != HINT_NONE || !read_tuple(pkts[i], keys[wanted])) continue;
     hashes[wanted] = flows.hash(keys[wanted]);
-    flows.prefetch(hashes[wanted]);
+    looks[wanted] = flows.look(hashes[wanted]);
     which[wanted++] = i;
   }
   for (uint16_t i = 0; i < wanted; i++) {
-    refs[i] = flows.candidate(hashes[i]);
+    refs[i] = flows.candidate(looks[i]);
     if (refs[i] != FlowTable::NONE) flows.prefetch_flow(refs[i], keys[i].proto);
   }
   for (uint16_t i = 0; i < wanted; i++) {

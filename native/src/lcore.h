@@ -27,7 +27,9 @@ struct Queue {
 /** Packets on their way to one port or lcore, collected so that they go in bursts. */
 struct Stage {
   uint32_t n = 0;
-  rte_mbuf* pkts[64];
+  /** Of the frames; kept for packets of the native loop only. */
+  uint64_t bytes = 0;
+  rte_mbuf* pkts[2 * BURST];
 };
 
 struct alignas(64) Lcore {

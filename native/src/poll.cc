@@ -88,18 +88,8 @@ void deliver(Lcore& lc, rte_mbuf** pkts, const int32_t* hints, uint16_t n, uint1
  */
 void work(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, int port, Received& r) {
   int32_t hints[BURST];
-  for (uint16_t i = 0; i < n; i++) {
-    rte_mbuf* m = pkts[i];
-    rte_prefetch0(rte_pktmbuf_mtod(m, char*));
-    r.bytes += m->pkt_len;
-    if (port < 0) continue;
-    // net_ring passes mbufs on with the sender's requests and without a port; bonding leaves the slave's.
-    m->port = static_cast<uint16_t>(port);
-    m->ol_flags &= ~RTE_MBUF_F_TX_OFFLOAD_MASK;
-  }
   r.packets += n;
-  for (uint16_t i = 0; i < n; i++) fence(pkts[i]);
-  const uint16_t left = forward_flows(lc, pkts, n, hints);
+  const uint16_t left = forward_flows(lc, pkts, n, port, hints, &r.bytes);
   if (left != 0) find_hints(lc, pkts, left, hints);
   for (uint16_t i = 0; i < left; i++) unfence(pkts[i]);
   if (left == 0) return;

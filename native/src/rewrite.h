@@ -10,32 +10,14 @@
 
 #include "flow_rules.h"
 #include "layout.h"
-#include "transmit.h"
+#include "parse.h"
 
 namespace dpvs {
 
-constexpr uint32_t IP_HEADER = 20;
-constexpr uint32_t TCP_HEADER = 20;
-constexpr uint32_t UDP_HEADER = 8;
 constexpr uint32_t TCP_CHECKSUM = 16;
 constexpr uint32_t UDP_CHECKSUM = 6;
 constexpr uint32_t VLAN_TAG = 4;
-/** TTL - 1 in a checksum delta: the word of TTL and protocol falls by 0x100. */
-constexpr uint32_t TTL_DELTA = 0xfeff;
 constexpr uint8_t TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10;
-
-template <typename T>
-inline T load(const char* p) {
-  T v;
-  memcpy(&v, p, sizeof(v));
-  return v;
-}
-template <typename T>
-inline void store(char* p, T v) {
-  memcpy(p, &v, sizeof(v));
-}
-inline uint16_t load16(const char* p) { return rte_be_to_cpu_16(load<uint16_t>(p)); }
-inline uint32_t load32(const char* p) { return rte_be_to_cpu_32(load<uint32_t>(p)); }
 
 /** As fold() of src/wire/checksum.ts. */
 inline uint32_t fold(uint32_t sum) {
@@ -48,44 +30,47 @@ inline uint16_t apply(uint16_t checksum, uint32_t delta) {
   return static_cast<uint16_t>(~fold((~checksum & 0xffffu) + delta));
 }
 
-inline bool header_sum_right(const char* l3) {
-  uint64_t sum = 0;
-  for (uint32_t i = 0; i < IP_HEADER; i += 4) sum += load<uint32_t>(l3 + i);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  return fold(static_cast<uint32_t>((sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32))) == 0xffff;
+/**
+ * `apply` on the bytes as they lie in memory: a one's complement sum of swapped words is the swapped sum (RFC 1071 section 2 (B)).
+ * @param checksum as loaded
+ * @param delta swapped by `swapped`; several may be added up
+ */
+inline uint32_t apply_swapped(uint32_t checksum, uint32_t delta) {
+  uint32_t sum = (~checksum & 0xffff) + delta;
+  sum += sum << 16 | sum >> 16;
+  return ~sum >> 16;
 }
+inline uint32_t swapped(uint16_t delta) { return __builtin_bswap16(delta); }
 
-/** Adds `delta` to the checksum of an IP header. */
-inline void fix_ip_sum(char* l3, uint32_t delta) {
-  char* sum = l3 + offsetof(rte_ipv4_hdr, hdr_checksum);
-  store(sum, rte_cpu_to_be_16(apply(load16(sum), delta)));
-}
-
-/** One hop fewer. @returns what that adds to the checksum */
-inline uint32_t count_down(char* l3) {
-  char* ttl = l3 + offsetof(rte_ipv4_hdr, time_to_live);
-  store<uint8_t>(ttl, load<uint8_t>(ttl) - 1);
-  return TTL_DELTA;
+/** A hop fewer, and `delta` more in the checksum. @param hops 1, or 0 for none */
+inline void count_down(char* l3, uint32_t delta, uint32_t hops) {
+  constexpr uint32_t AT = offsetof(rte_ipv4_hdr, time_to_live);
+  static_assert(offsetof(rte_ipv4_hdr, hdr_checksum) == AT + 2);
+  const auto word = load<uint32_t>(l3 + AT);
+  // 1 less in the upper byte of its word: ~m + m' = 0xfeff, swapped 0xfffe.
+  const uint32_t sum = apply_swapped(word >> 16, delta + (hops != 0 ? 0xfffe : 0));
+  store(l3 + AT, ((word - hops) & 0xffff) | sum << 16);
 }
 
 /** `rewrite` of src/ipvs/xmit/rewrite.ts. */
-inline void rewrite(const Dir4& d, char* l3, bool count_hop) {
+inline void rewrite(const Dir4& d, char* l3, uint32_t hops) {
   char* l4 = l3 + IP_HEADER;
-  fix_ip_sum(l3, d.ipDelta + (count_hop ? count_down(l3) : 0));
+  count_down(l3, swapped(d.ipDelta), hops);
   static_assert(offsetof(Dir4, newDaddr) == offsetof(Dir4, newSaddr) + 4);
   static_assert(offsetof(Dir4, newDport) == offsetof(Dir4, newSport) + 2);
-  store(l3 + offsetof(rte_ipv4_hdr, src_addr), load<uint64_t>(reinterpret_cast<const char*>(&d.newSaddr)));
-  store(l4, load<uint32_t>(reinterpret_cast<const char*>(&d.newSport)));
+  store(l3 + offsetof(rte_ipv4_hdr, src_addr), load<uint64_t>(&d.newSaddr));
+  store(l4, load<uint32_t>(&d.newSport));
   if (d.proto == IPPROTO_TCP) {
     char* sum = l4 + TCP_CHECKSUM;
-    store(sum, rte_cpu_to_be_16(apply(load16(sum), d.l4Delta)));
-  } else {
-    // RFC 768: 0 says "none" and stays so, a computed 0 is sent as 0xffff.
-    char* sum = l4 + UDP_CHECKSUM;
-    const uint16_t old = load16(sum);
-    const uint16_t now = apply(old, d.l4Delta);
-    store(sum, rte_cpu_to_be_16(old == 0 ? old : now == 0 ? UINT16_C(0xffff) : now));
+    store(sum, static_cast<uint16_t>(apply_swapped(load<uint16_t>(sum), swapped(d.l4Delta))));
+    return;
   }
+  // RFC 768: 0 says "none" and stays so, a computed 0 is sent as 0xffff.
+  char* sum = l4 + UDP_CHECKSUM;
+  const auto old = load<uint16_t>(sum);
+  if (unlikely(old == 0)) return;
+  const auto now = static_cast<uint16_t>(apply_swapped(old, swapped(d.l4Delta)));
+  store<uint16_t>(sum, now == 0 ? 0xffff : now);
 }
 
 /** Adds to a 32-bit number in a TCP header at `p`. @returns what that adds to the checksum; `odd`: not on a 16-bit word */
@@ -169,10 +154,15 @@ inline uint32_t headroom_for(uint16_t actions, const Adjacency& a) {
   return ETH_HEADER + ((actions & FLOW_ACTION_ENCAP_IPIP) != 0 ? IP_HEADER : 0) + (a.vlanTci != 0 ? VLAN_TAG : 0);
 }
 
+/** Destination and source address of a frame. */
+inline void put_macs(const Adjacency& a, char* frame) {
+  static_assert(offsetof(Adjacency, smac) == offsetof(Adjacency, dmac) + 6);
+  store(frame, load<uint64_t>(a.dmac));
+  store(frame + 8, load<uint32_t>(a.dmac + 8));
+}
+
 /** Writes the Ethernet header of a neighbour in front of `l3` (IEEE 802.1Q section 9.6 for the tag). @returns the frame */
 inline char* frame_to(const Adjacency& a, char* l3) {
-  static_assert(offsetof(Adjacency, smac) == offsetof(Adjacency, dmac) + 6);
-  const auto* macs = reinterpret_cast<const char*>(a.dmac);
   char* frame = l3 - ETH_HEADER;
   store(l3 - 2, RTE_BE16(RTE_ETHER_TYPE_IPV4));
   if (unlikely(a.vlanTci != 0)) {
@@ -180,8 +170,7 @@ inline char* frame_to(const Adjacency& a, char* l3) {
     store(l3 - 6, RTE_BE16(RTE_ETHER_TYPE_VLAN));
     store(l3 - 4, rte_cpu_to_be_16(a.vlanTci));
   }
-  store(frame, load<uint64_t>(macs));
-  store(frame + 8, load<uint32_t>(macs + 8));
+  put_macs(a, frame);
   return frame;
 }
 

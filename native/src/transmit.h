@@ -21,12 +21,25 @@ void redirect_stage(Lcore& lc, uint32_t target);
 /** Sends what the native loop has collected in this poll. */
 void send_staged(Lcore& lc);
 
-/** Collects a packet of the native loop; `port` is below RTE_MAX_ETHPORTS. */
-inline void stage(Lcore& lc, rte_mbuf* m, uint16_t port) {
-  Stage& s = lc.to_port[port];
-  s.pkts[s.n++] = m;
-  lc.staged |= UINT64_C(1) << port;
-  if (s.n == RTE_DIM(s.pkts)) send_stage(lc, port);
-}
+/**
+ * Where the native loop puts a burst's packets: the end of the stage of the port that the last one went to, kept at hand. A
+ * stage has room for a whole burst when one begins.
+ */
+struct Collector {
+  uint32_t port = UINT32_MAX;
+  rte_mbuf** next = nullptr;
+  /** Of frames put there in this burst. */
+  uint64_t bytes = 0;
+
+  void add(rte_mbuf* m, uint32_t len) {
+    *next++ = m;
+    bytes += len;
+  }
+};
+
+/** Turns to another port, below RTE_MAX_ETHPORTS. */
+Collector turned(Lcore& lc, Collector from, uint16_t port);
+/** Ends a burst; what fills a burst is sent. */
+void finish(Lcore& lc, Collector c);
 
 }  // namespace dpvs
