@@ -9,6 +9,7 @@ import type { LabNative } from '../support/lab.js';
 import { native, startEal } from '../native/support/rig.js';
 import { DpdkNative, padded, PaddedFakeNative } from './dpdk-lab.js';
 import { CLIENT_ADDR_FIXTURES } from './client-addr-fixtures.js';
+import { FEATURES } from './feature-fixtures.js';
 import { FIXTURES } from './fixtures.js';
 import type { Fixture, Placed } from './fixtures.js';
 import { MODE_FIXTURES } from './mode-fixtures.js';
@@ -99,10 +100,9 @@ function onFake(f: Fixture): Outcome {
   return play(f, new PaddedFakeNative(f.conns === undefined ? {} : { conns: f.conns }));
 }
 
-const ROWS = [...FIXTURES, ...MODE_FIXTURES, ...CLIENT_ADDR_FIXTURES].map((row): [string, Fixture] => [
-  row.what,
-  row,
-]);
+const ROWS = [...FIXTURES, ...MODE_FIXTURES, ...CLIENT_ADDR_FIXTURES, ...FEATURES].map(
+  (row): [string, Fixture] => [row.what, row],
+);
 
 describe('on DPDK ports', () => {
   test.each(ROWS)('%s', (_what, f) => {
