@@ -16,21 +16,24 @@ const FUZZ = 'sanitize';
 const TALK = 'conversations';
 const ENGINE = 'native/src/engine.cc';
 const REWRITE = 'native/src/rewrite.h';
+const PARSE = 'native/src/parse.h';
+const RULES = 'native/src/flow_rules.cc';
 
 /** Suite (part of a file's name in test/native, or tools/sanitize), what is broken, file, text, what stands there instead. */
 const MUTANTS = [
   // Bounds: records hold garbage, frames are short.
-  [FUZZ, 'forwarding mode', ENGINE, 'd.fwd % RTE_DIM(rules.table_in)', 'd.fwd'],
+  [FUZZ, 'forwarding mode', ENGINE, 'd.fwd % RTE_DIM(steps.at[0])', 'd.fwd'],
   [FUZZ, 'state', ENGINE, 'd.state % ProtoRules::STATES', 'd.state'],
   [FUZZ, 'port of an adjacency', ENGINE, 'a.port >= RTE_MAX_ETHPORTS', 'false'],
-  [FUZZ, 'length of the datagram', ENGINE, 'h.total > len - ETH_HEADER', 'false'],
+  [FUZZ, 'length of the datagram', PARSE, 'total - LEAST <= len - ETH_HEADER - LEAST', 'true'],
   [FUZZ, 'length of TCP options', REWRITE, 'at + len > header', 'false'],
   [FUZZ, 'port of the tx vector', 'native/src/flush.cc', 'unlikely(dst >= RTE_MAX_ETHPORTS)', 'false'],
   [FUZZ, 'lcore of the tx vector', 'native/src/flush.cc', 'unlikely(target >= RTE_MAX_LCORE)', 'false'],
   [FUZZ, 'record of the index', 'native/src/flow.cc', 'a.v[1] >= lc->flows.capacity()', 'false'],
   // Native code that does something else than TypeScript.
+  [DIFF, 'native: the state before a change', ENGINE, 'c.in.state << 4 | state', 'state << 4 | state'],
   [DIFF, 'native: active counter', ENGINE, 'dest.active += by;', ''],
-  [DIFF, 'native: order within a connection', ENGINE, 'is_behind(lc, ref >> 1) ||', ''],
+  [DIFF, 'native: order within a connection', ENGINE, '|| is_behind(lc, ref >> 1)', ''],
   [
     DIFF,
     'native: wrap of acknowledgements',
@@ -38,22 +41,22 @@ const MUTANTS = [
     'static_cast<int32_t>(ack - c.endAck) > 0',
     'ack > c.endAck',
   ],
-  [DIFF, 'native: MTU by one', ENGINE, 'h.total > d.mtu', 'h.total > d.mtu + 1'],
+  [DIFF, 'native: MTU by one', ENGINE, 'total > d.mtu', 'total > d.mtu + 1'],
   [DIFF, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],
   [DIFF, 'native: old generation', ENGINE, 'd.adjGen != pass.generation', 'false'],
-  [DIFF, 'native: neighbour to be asked', ENGINE, '(a.flags & ADJ_F_READY) == 0', 'false'],
-  [DIFF, 'native: SYN over a closing connection', ENGINE, 'proto.opens[flags] != 0', 'false'],
-  [DIFF, 'native: computed checksum 0', REWRITE, 'now == 0 ? UINT16_C(0xffff) : now', 'now'],
-  [DIFF, 'native: SACK blocks', REWRITE, 'if (kind == SACK) {', 'if (false) {'],
+  [DIFF, 'native: neighbour to be asked', ENGINE, '(word & ADJ_F_READY) == 0', 'false'],
+  [DIFF, 'native: SYN over a closing connection', RULES, '|| proto.slow[flags] != 0', ''],
+  [DIFF, 'native: computed checksum 0', REWRITE, 'now == 0 ? 0xffff : now', 'now'],
+  [DIFF, 'native: SACK blocks', REWRITE, 'kind == SACK && edge', 'false && edge'],
   [DIFF, 'native: SACK blocks on odd bytes', REWRITE, '(edge & 1) != 0', 'false'],
   [DIFF, 'native: acknowledgement without ACK', REWRITE, '(load<uint8_t>(l4 + 13) & TCP_ACK) != 0', 'true'],
   [DIFF, 'native: TOS of a tunnel', REWRITE, 'h.type_of_service = load<uint8_t>(l3 + 1);', ''],
   [DIFF, 'native: fragment bits of a tunnel', REWRITE, '& RTE_BE16(RTE_IPV4_HDR_DF_FLAG)', ''],
-  [TALK, 'native: tables of one-sided modes', ENGINE, 'rules.table_in[d.fwd % RTE_DIM(rules.table_in)]', '0'],
-  [TALK, 'native: MTU by one', ENGINE, 'h.total > d.mtu', 'h.total > d.mtu + 1'],
+  [TALK, 'native: tables of one-sided modes', RULES, 'NOTHING : table_in[fwd])', 'NOTHING : 0)'],
+  [TALK, 'native: MTU by one', ENGINE, 'total > d.mtu', 'total > d.mtu + 1'],
   [TALK, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],
   [TALK, 'native: last packet seen', ENGINE, 'd.lastSeenMs = pass.now;', ''],
-  [TALK, 'native: TTL of direct routing', ENGINE, 'if (count_hop) fix_ip_sum(l3, count_down(l3));', ''],
+  [TALK, 'native: TTL of direct routing', ENGINE, 'if (pass.hops != 0) count_down(l3, 0, pass.hops);', ''],
   // And the other way round.
   [
     DIFF,

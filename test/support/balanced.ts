@@ -106,6 +106,12 @@ export interface HoldResult {
 export class Held {
   constructor(private readonly child: Kept) {}
 
+  /** Local ports of those that have ended by themselves, sorted. */
+  get endedPorts(): number[] {
+    const ends = [...this.child.stdout.matchAll(/"ended":(\d+)\}/g)];
+    return ends.map((m) => Number(m[1])).sort((x, y) => x - y);
+  }
+
   /** Closes them. @returns what happened on them */
   async end(): Promise<HoldResult> {
     this.child.process.stdin!.end();

@@ -1,7 +1,7 @@
 /**
  * Opens TCP connections one after the other and holds them: node tcp-hold.mjs HOST PORT COUNT [INTERVAL_MS]
  * With an interval, every connection fetches `/` over and over (HTTP keep-alive), waiting that long in between, and notes the
- * longest time without an answer. Prints { open } when all are open; when standard input ends, prints
+ * longest time without an answer. Prints { open } when all are open, { ended: PORT } when one ends; when standard input ends, prints
  * { answers, maxGapMs, errors, ports } and ends.
  */
 import { connect } from 'node:net';
@@ -14,7 +14,9 @@ let ending = false;
 
 const open = () =>
   new Promise((resolve, reject) => {
+    let own;
     const socket = connect(Number(port), host, () => {
+      own = socket.localPort;
       socket.setNoDelay(true);
       sockets.push(socket);
       if (interval) talk(socket);
@@ -25,7 +27,9 @@ const open = () =>
       reject(error);
     });
     socket.on('close', () => {
-      if (!ending) result.errors.push('closed');
+      if (ending) return;
+      result.errors.push('closed');
+      console.log(JSON.stringify({ ended: own }));
     });
   });
 
