@@ -8,6 +8,7 @@ import { PACKETS } from './packets.js';
 import { PCAP } from './pcap.js';
 import { QUALITY } from './quality.js';
 import { SCHED } from './sched.js';
+import { SYN_FLOOD } from './syn-flood.js';
 import { VETH } from './veth.js';
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -15,6 +16,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...PCAP,
   ...MEMIF,
   ...CONNECTIONS,
+  ...SYN_FLOOD,
   ...QUALITY,
   ...COST,
   ...FLOW_TABLE,

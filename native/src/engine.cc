@@ -4,6 +4,7 @@
 
 #include "fence.h"
 #include "rewrite.h"
+#include "syn_answer.h"
 
 namespace dpvs {
 
@@ -51,18 +52,22 @@ __attribute__((noinline)) void enter(Lcore& lc, uint32_t ref, DestStats& dest, b
 }
 
 constexpr uint16_t REWRITE = FLOW_ACTION_REWRITE_SRC | FLOW_ACTION_REWRITE_DST;
-constexpr uint16_t NUMBERS = FLOW_ACTION_SEQ | FLOW_ACTION_ACK;
+constexpr uint16_t JOINED = FLOW_ACTION_WINDOW | FLOW_ACTION_TIMESTAMP;
+constexpr uint16_t NUMBERS = FLOW_ACTION_SEQ | FLOW_ACTION_ACK | JOINED;
 
 /** Actions that are carried out here. */
 constexpr bool is_known(uint16_t actions) {
   return (actions & ~NUMBERS) == REWRITE || actions == FLOW_ACTION_MAC_ONLY || actions == FLOW_ACTION_ENCAP_IPIP;
 }
 
-/** Sequence and acknowledgement numbers of a segment. */
-__attribute__((noinline)) void shift(const Dir4& d, const Dir4& other, char* l4) {
+/** Sequence and acknowledgement numbers of a segment, its window and time stamps. */
+__attribute__((noinline)) void shift(const Conn4& c, uint32_t out, char* l4) {
+  const Dir4& d = out == DIR_OUT ? c.out : c.in;
+  const Dir4& other = out == DIR_OUT ? c.in : c.out;
   const bool seq = (d.actions & FLOW_ACTION_SEQ) != 0;
   const bool ack = (d.actions & FLOW_ACTION_ACK) != 0;
-  shift_numbers(l4, seq ? d.seqDelta : 0, !ack ? 0 : seq ? 0 - other.seqDelta : d.seqDelta);
+  if (seq || ack) shift_numbers(l4, seq ? d.seqDelta : 0, !ack ? 0 : seq ? 0 - other.seqDelta : d.seqDelta);
+  if (unlikely((d.actions & JOINED) != 0)) join_options(c, out == DIR_OUT, l4);
 }
 
 /** Ethernet padding goes, what the minimum frame size asks for is zeros. There is room. @returns the frame's length */
@@ -162,7 +167,7 @@ inline __attribute__((always_inline)) bool forward(Pass& pass, rte_mbuf* m, char
   uint32_t len = ETH_HEADER + total;
   if (likely((actions & REWRITE) != 0)) {
     rewrite(d, l3, pass.hops);
-    if (tcp && (actions & NUMBERS) != 0) shift(d, lc.flows.dir(ref ^ 1), l3 + IP_HEADER);
+    if (tcp && (actions & NUMBERS) != 0) shift(lc.flows.conn(ref), out, l3 + IP_HEADER);
   } else {
     if (pass.hops != 0) count_down(l3, 0, pass.hops);
     if (actions == FLOW_ACTION_ENCAP_IPIP) {
@@ -175,6 +180,13 @@ inline __attribute__((always_inline)) bool forward(Pass& pass, rte_mbuf* m, char
   if (unlikely(len != m->pkt_len || frame != received || len < MIN_FRAME)) len = set_frame(m, frame, len);
   pass.to.add(m, len);
   return true;
+}
+
+/** Sends back what `answer_syn` has made of a packet. */
+__attribute__((noinline)) void send_back(Pass& pass, rte_mbuf* m, uint32_t total) {
+  const uint32_t len = set_frame(m, rte_pktmbuf_mtod(m, char*), ETH_HEADER + total);
+  if (m->port != pass.to.port) pass.to = turned(pass.lc, pass.to, m->port);
+  pass.to.add(m, len);
 }
 
 /** In place of a flow: nothing for this loop. */
@@ -274,7 +286,8 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
   }
   *bytes += received;
   Pass pass(lc);
-  uint16_t left = 0;
+  const bool answers = lc.block->reflexCount != 0 && lc.block->reflexGeneration == pass.generation;
+  uint16_t left = 0, answered = 0;
   for (uint16_t i = 0; i < n; i++) {
     rte_mbuf* m = pkts[i];
     char* l3 = rte_pktmbuf_mtod_offset(m, char*, ETH_HEADER);
@@ -283,6 +296,14 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
     if (unlikely(ref >= SPECIAL || !is_of(*d, l3))) {
       if (ref != SPECIAL) ref = find(flows, l3);
       if (ref >= SPECIAL) {
+        if (answers && ref != SPECIAL && found[i].tcp) {
+          const uint32_t total = answer_syn(lc, m, pass.now);
+          if (likely(total != 0)) {
+            send_back(pass, m, total);
+            answered++;
+            continue;
+          }
+        }
         const int32_t hint = ref == SPECIAL ? hint_of_special(lc, m) : HINT_ABSENT;
         if (hint >= 0) set_behind(lc, static_cast<uint32_t>(hint) >> 1);
         hints[left] = hint;
@@ -297,7 +318,8 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
     pkts[left++] = m;
   }
   finish(lc, pass.to);
-  lc.stats->flowHits += n - left;
+  lc.stats->flowHits += n - left - answered;
+  lc.stats->events[EVENT_SYNPROXY_ANSWERED] += answered;
   return left;
 }
 

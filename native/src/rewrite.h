@@ -130,6 +130,32 @@ inline void shift_numbers(char* l4, uint32_t seq_by, uint32_t ack_by) {
   store(sum, rte_cpu_to_be_16(apply(load16(sum), fold(delta))));
 }
 
+/** `joinOptions` of src/ipvs/xmit/join-options.ts: window scale and clock of the other end, of a segment of direction `out`. */
+inline void join_options(const Conn4& c, bool out, char* l4) {
+  constexpr uint8_t TIMESTAMP = 8;
+  const Dir4& d = out ? c.out : c.in;
+  uint32_t delta = 0;
+  if (d.wshift != 0 && (load<uint8_t>(l4 + 13) & TCP_SYN) == 0) {
+    const uint32_t from = load16(l4 + 14);
+    const uint32_t to = d.wshift > 0 ? RTE_MIN(from << d.wshift, UINT32_C(0xffff)) : from >> -d.wshift;
+    store(l4 + 14, rte_cpu_to_be_16(static_cast<uint16_t>(to)));
+    delta = fold((~from & 0xffff) + to);
+  }
+  if ((d.actions & FLOW_ACTION_TIMESTAMP) != 0) {
+    each_option(l4, (load<uint8_t>(l4 + 12) >> 4) * 4u, [&](uint32_t at, uint8_t kind, uint8_t len) {
+      if (kind != TIMESTAMP) return true;
+      if (len == 10) {
+        const uint32_t number = at + (out ? 2 : 6);
+        delta += shift_number(l4 + number, out ? c.tsDelta : 0 - c.tsDelta, (number & 1) != 0);
+      }
+      return false;
+    });
+  }
+  if (delta == 0) return;
+  char* sum = l4 + TCP_CHECKSUM;
+  store(sum, rte_cpu_to_be_16(apply(load16(sum), fold(delta))));
+}
+
 /** `encapsulate` of src/ipvs/xmit/tunnel.ts: an IPv4 header in front (RFC 2003 section 3.1). @returns where it begins */
 inline char* encapsulate(const Dir4& d, char* l3) {
   char* outer = l3 - IP_HEADER;

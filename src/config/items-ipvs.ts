@@ -178,23 +178,15 @@ export const IPVS_ITEMS: readonly Item[] = [
     int(1, 65535),
     1452,
     'MSS of our SYN-ACK.',
-    { unit: 'bytes', effect: 'later' },
+    { unit: 'bytes' },
   ),
-  onReload(
-    `${SYNPROXY}/synack_options/ttl`,
-    'ipvs.tcp.synproxy.ttl',
-    int(1, 255),
-    63,
-    'TTL of our SYN-ACK.',
-    { effect: 'later' },
-  ),
+  onReload(`${SYNPROXY}/synack_options/ttl`, 'ipvs.tcp.synproxy.ttl', int(1, 255), 63, 'TTL of our SYN-ACK.'),
   onReload(
     `${SYNPROXY}/synack_options/sack`,
     'ipvs.tcp.synproxy.sack',
     flag,
     true,
     'Offer SACK. (`sack off` works here.)',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/synack_options/wscale`,
@@ -202,7 +194,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     int(0, 14),
     0,
     'Window scale, 0 = none.',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/synack_options/timestamp`,
@@ -210,7 +201,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     flag,
     false,
     'Offer timestamps.',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/close_client_window`,
@@ -218,7 +208,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     flag,
     false,
     'Window 0 in the SYN-ACK, opened when the server has answered.',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/defer_rs_syn`,
@@ -226,7 +215,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     flag,
     false,
     'Connect to the server when the client has sent data.',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/rs_syn_max_retry`,
@@ -234,7 +222,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     int(1, 99),
     3,
     'SYNs to the server before giving up.',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/ack_storm_thresh`,
@@ -250,7 +237,7 @@ export const IPVS_ITEMS: readonly Item[] = [
     int(1, 63),
     3,
     'Packets of the client kept until the server has answered.',
-    { unit: 'packets', effect: 'later' },
+    { unit: 'packets' },
   ),
   onReload(
     `${SYNPROXY}/conn_reuse_state/close`,
@@ -258,7 +245,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     flag,
     true,
     'A cookie may reuse a connection in CLOSE.',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/conn_reuse_state/time_wait`,
@@ -266,7 +252,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     flag,
     true,
     '… in TIME_WAIT.',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/conn_reuse_state/fin_wait`,
@@ -274,7 +259,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     flag,
     false,
     '… in FIN_WAIT.',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/conn_reuse_state/close_wait`,
@@ -282,7 +266,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     flag,
     false,
     '… in CLOSE_WAIT.',
-    { effect: 'later' },
   ),
   onReload(
     `${SYNPROXY}/conn_reuse_state/last_ack`,
@@ -290,7 +273,6 @@ export const IPVS_ITEMS: readonly Item[] = [
     flag,
     false,
     '… in LAST_ACK.',
-    { effect: 'later' },
   ),
   atStart(
     'sa_pool/pool_hash_size',

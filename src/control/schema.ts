@@ -101,6 +101,10 @@ const svcOptions = {
     .default(0),
   netmask: ipv4.describe('clients that are equal under it count as one').default('255.255.255.255'),
   onePacket: z.boolean().describe('schedule every packet anew (UDP)').default(false),
+  synproxy: z
+    .boolean()
+    .describe('answer SYNs with cookies, ask the real server when the client has shown one (TCP)')
+    .default(false),
   expireQuiescent: z
     .boolean()
     .describe(

@@ -185,6 +185,48 @@ const TABLE = {
     text: 'PROXY header of a client, in a place where it cannot be replaced',
     hint: 'a forged one, or another proxy in front: then --proxy-protocol v2-insecure',
   },
+  SYNPROXY_NO_DEST: {
+    text: 'SYN to a syn-proxy service without a usable real server',
+    hint: 'ipvsadm -ln: weights and health of the real servers',
+    svc: true,
+  },
+  SYNPROXY_BAD_SUM: {
+    text: 'wrong TCP checksum in the handshake with syn-proxy',
+    hint: 'broken sender or link; on veth and virtio: turn checksum offload of the sender off',
+    svc: true,
+  },
+  SYNPROXY_FRAGMENT: {
+    text: 'handshake with syn-proxy in fragments',
+    hint: 'hostile sender',
+    svc: true,
+  },
+  SYNPROXY_BAD_ACK: {
+    text: 'ACK to a syn-proxy service with a wrong SYN cookie',
+    hint: 'an attack, or a packet of a connection that has expired: its sender gets a RST, within a limit',
+    svc: true,
+  },
+  SYNPROXY_NULL_ACK: {
+    text: 'ACK without data, the real server is asked when there is some (defer_rs_syn)',
+    hint: 'normal',
+    done: true,
+    svc: true,
+  },
+  SYNPROXY_ACK: { text: 'ACK of a client whose real server is being asked', hint: 'normal', done: true },
+  SYNPROXY_SYNACK: { text: 'SYN-ACK of a real server to syn-proxy', hint: 'normal', done: true },
+  SYNPROXY_STRAY: {
+    text: 'does not belong to the handshake with syn-proxy that goes on',
+    hint: 'a packet of an earlier connection, or a hostile sender',
+    svc: true,
+  },
+  SYNPROXY_FULL: {
+    text: 'too many packets or handshakes wait for real servers',
+    hint: 'ipvs_defs/tcp/synproxy/max_ack_saved; are the real servers slow to answer? netif_defs/pktpool_size',
+    svc: true,
+  },
+  SYNPROXY_UNANSWERED: {
+    text: 'kept for a real server that has refused the connection or did not answer',
+    hint: 'is the real server up?',
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

@@ -12,6 +12,13 @@ const TABLE = {
   CONN_REUSED: { text: 'client opened a closing connection anew' },
   CONN_QUIESCENT: { text: 'connection ended because its real server is removed or at weight 0' },
   SRC_FORGOTTEN: { text: 'source with connections replaced in the table of sources: it counts from 0 again' },
+  SYNPROXY_ANSWERED: { text: 'syn-proxy: SYN answered with a cookie' },
+  SYNPROXY_OPENED: { text: 'syn-proxy: client showed a cookie, its real server was asked' },
+  SYNPROXY_JOINED: { text: 'syn-proxy: real server answered, both ends joined' },
+  SYNPROXY_RETRIED: { text: 'syn-proxy: SYN sent to a real server again' },
+  SYNPROXY_REFUSED: { text: 'syn-proxy: real server refused with a reset' },
+  SYNPROXY_REUSED: { text: 'syn-proxy: client replaced its connection by a new cookie' },
+  SYNPROXY_RESET: { text: 'syn-proxy: reset sent for an ACK without a valid cookie' },
 } as const satisfies Record<string, EventKind>;
 
 export type EventName = keyof typeof TABLE;

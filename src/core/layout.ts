@@ -140,6 +140,18 @@ export const FREE_CAP = 4096;
 export const ALLOC_CAP = 256;
 export const EVENT_CAP = 512;
 export const CONN_BATCH = 256;
+/** Entries of LcoreBlock.reflexes, a power of two, and words of each. */
+export const REFLEX_CAP = 4096;
+export const REFLEX_WORDS = 4;
+/** Kinds of them: no entry, a service that answers SYNs with cookies, a source that nobody may have. */
+export const REFLEX_NONE = 0;
+export const REFLEX_SYN = 1;
+export const REFLEX_MARTIAN = 2;
+/** What is offered. */
+export const REFLEX_F_SACK = 1;
+export const REFLEX_F_TIMESTAMP = 2;
+/** In place of a window scale (4 bits): none. */
+export const SYN_NO_WSCALE = 15;
 /** DPDK ports whose frames the native loop may take. */
 export const PORT_CAP = 32;
 
@@ -188,6 +200,14 @@ export const LCORE_BLOCK = struct(
     alloc: ['u32', ALLOC_CAP],
     /** Connections that a call about several of them is about. */
     conns: ['u32', CONN_BATCH],
+    /** Keys of SYN cookies, four words each, by the last two bits of their minute; those of this minute. */
+    cookieKeys: ['u32', 16],
+    cookieTime: 'u32',
+    /** SYNs are answered here as long as this is not 0 and routes and addresses are of this generation. */
+    reflexCount: 'u32',
+    reflexGeneration: 'u32',
+    /** See src/ipvs/synproxy/reflexes.ts. */
+    reflexes: ['u32', REFLEX_CAP * REFLEX_WORDS],
   },
   64,
 );
@@ -241,6 +261,12 @@ export const FLOW_ACTION = {
   CLIENT_ADDR: 32,
   /** Acknowledgement numbers and SACK blocks are shifted: by `seqDelta`, or with SEQ by what is taken off the other direction. */
   ACK: 64,
+  /** Windows are shifted by `wshift`. */
+  WINDOW: 0x100,
+  /** Time stamps are shifted by the connection's `tsDelta`. */
+  TIMESTAMP: 0x200,
+  /** For TypeScript, whatever else is to be done. */
+  EXCEPTION: 0x8000,
 } as const;
 
 /**
@@ -282,8 +308,8 @@ export const DIR4 = struct(
     dest: 'u16',
     /** Forwarding mode; the same in both directions. 0 NAT 2 TUNNEL 3 DR 5 FULLNAT 6 SNAT (numbers of the original). */
     fwd: 'u8',
-    /** Address family (4); a wider record has 6. */
-    af: 'u8',
+    /** Bits by which windows grow, less than 0: shrink (FLOW_ACTION.WINDOW). */
+    wshift: 'i8',
     bytes: 'f64',
     packets: 'u32',
     /**
@@ -302,6 +328,10 @@ export const CONN_F_HASHED = 2;
 export const CONN_F_INACTIVE = 4;
 /** Of one packet of the client: only answers find it. */
 export const CONN_F_ONCE = 8;
+/** Its client came with a SYN cookie. */
+export const CONN_F_SYNPROXY = 0x100;
+/** Syn-proxy: the real server has not answered yet. */
+export const CONN_F_PENDING = 0x200;
 
 /** A connection: its two directions and what they share. Three cache lines. */
 export const CONN4 = struct(
@@ -331,7 +361,11 @@ export const CONN4 = struct(
     /** Entry of `Sources` + 1 in which its client has a place, 0 = none, and the generation of that. */
     source: 'u32',
     sourceGeneration: 'u32',
-    spare: ['u32', 4],
+    /** Syn-proxy: the entry of `Handshakes` while the real server is asked, then the client's SYN cookie. */
+    proxy: 'u32',
+    /** Added to the real server's time stamps and taken from their echo (FLOW_ACTION.TIMESTAMP). */
+    tsDelta: 'u32',
+    spare: ['u32', 2],
   },
   64,
 );
@@ -448,6 +482,14 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   CONN_BATCH,
   PORT_CAP,
   TX_DST_REDIRECT,
+  REFLEX_CAP,
+  REFLEX_WORDS,
+  REFLEX_NONE,
+  REFLEX_SYN,
+  REFLEX_MARTIAN,
+  REFLEX_F_SACK,
+  REFLEX_F_TIMESTAMP,
+  SYN_NO_WSCALE,
   ADJ_F_VALID,
   ADJ_F_RESOLVED,
   ADJ_F_READY,

@@ -84,6 +84,8 @@ export class Packets {
   private readonly freeVec: Uint32Array;
   private readonly allocVec: Uint32Array;
   private redirected = 0;
+  /** This lcore's LCORE_BLOCK in words. */
+  readonly block: Uint32Array;
   /** Added to a packet's mbuf offset to find its first buffer byte. */
   readonly bufferOffset: number;
   private readonly flushNow: () => void;
@@ -104,6 +106,7 @@ export class Packets {
     this.lcore = o.lcore;
     this.flushNow = o.flush;
     const at = LCORE_BLOCK.at;
+    this.block = new Uint32Array(o.block);
     this.head = new Uint32Array(o.block, 0, at.exc >>> 2);
     this.time = new Float64Array(o.block, at.nowMs, 1);
     this.portMac = new Uint8Array(o.block, at.portMac, PORT_CAP * 8);

@@ -51,6 +51,8 @@ export interface Inet {
   /** Changes whenever a route, address or device changes: cached adjacencies of an older generation are stale. */
   readonly generation: number;
 
+  /** Addresses that no datagram may come from: our own and broadcast addresses. */
+  martians(): number[];
   /** Longest prefix match; the local table first. */
   lookup(daddr: number): Route | undefined;
   /** The address to send from to `daddr` by this route. 0 = none. */

@@ -122,6 +122,10 @@ export class InetStack implements Inet {
     return this.models.routes.generation.cell;
   }
 
+  martians(): number[] {
+    return this.models.routes.martians();
+  }
+
   lookup(daddr: number): Route | undefined {
     return this.entry(daddr);
   }

@@ -107,6 +107,12 @@ export class Routes {
     });
   }
 
+  /** Our own addresses and broadcast addresses. */
+  martians(): number[] {
+    const all = [...[...this.implied.values()].flat(), ...this.statics];
+    return [...new Set(all.filter((e) => e.local || e.broadcast).map((e) => e.dst))];
+  }
+
   // ----- packet path
 
   /** Longest prefix match; our own and broadcast addresses included. */

@@ -11,6 +11,7 @@ import { EVENT } from '../core/events.js';
 import {
   CONN_F_INACTIVE,
   CONN_F_ONCE,
+  CONN_F_PENDING,
   DEST_F_EXCEPTION,
   DEST_F_QUIESCENT,
   DEST_F_SLOW,
@@ -45,9 +46,11 @@ import { NO_EVENT, type Proto, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/ta
 import { ownerByHash } from './owner.js';
 import { isQuiescent } from './quiescent.js';
 import type { Dest, Services, Svc } from './service.js';
-import { SECRET_ISN, type SharedMemory, sharedMemory } from './shared.js';
+import { SECRET_COOKIE, SECRET_ISN, type SharedMemory, sharedMemory } from './shared.js';
 import { limitsSources, NO_SOURCE, Sources } from './sources.js';
 import { SvcStats } from './svc-stats.js';
+import { SYNPROXY_DEFAULTS, type SynproxyConfig } from './synproxy/config.js';
+import { Synproxy, type SynproxyHost } from './synproxy/synproxy.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 import { NO_TEMPLATE, Templates } from './templates.js';
 import { TunnelMtus } from './xmit/tunnel-mtu.js';
@@ -74,6 +77,7 @@ export interface IpvsConfig extends Partial<FragmentLimits> {
   /** Drop what is for a virtual address but for none of its services, and of no connection. */
   defenceTcpDrop?: boolean;
   defenceUdpDrop?: boolean;
+  synproxy?: Partial<SynproxyConfig>;
 }
 
 export interface IpvsOptions {
@@ -109,7 +113,7 @@ const MAX_TIMEOUT_MS = 0x7fffffff;
 const FRAGMENT_LIMITS: FragmentLimits = { fragmentEntries: 4096, fragmentBuffers: 1024, fragmentTtlMs: 1000 };
 const CONNS = LCORE_STATS.at.conns >>> 3;
 
-export class Ipvs implements FragmentHost {
+export class Ipvs implements FragmentHost, SynproxyHost {
   readonly packets: Packets;
   readonly services: Services;
   readonly table: ConnTable;
@@ -133,6 +137,7 @@ export class Ipvs implements FragmentHost {
   private readonly lcore: number;
   private readonly lcores: number;
   readonly fragments: Fragments;
+  readonly synproxy: Synproxy;
   // See FragmentHost.
   taken = NO_FLOW;
   passedTo = 0;
@@ -192,6 +197,11 @@ export class Ipvs implements FragmentHost {
       lcore: o.lcore,
       lcores: o.lcores,
     });
+    this.synproxy = new Synproxy(
+      this,
+      { ...SYNPROXY_DEFAULTS, ...config.synproxy },
+      new Uint32Array(shared.secret).subarray(SECRET_COOKIE),
+    );
     o.services.listen({
       // What was there is that of an earlier service, unless an earlier life of this lcore has counted it.
       svcAdded: ({ slot }, use) => void (use !== 'replayed' && this.svcStats.zero(slot)),
@@ -245,6 +255,7 @@ export class Ipvs implements FragmentHost {
       packets.drop(p, DROP.L4_BAD_HEADER);
       return STOLEN;
     }
+    if (this.synproxy.handles(p, ref >>> 1, ref & 1, l3, l4)) return STOLEN;
     if ((ref & 1) === DIR_IN && this.isReopened(ref >>> 1, proto, l4)) {
       if (proto.isRepeated?.(this.table.records, ref >>> 1, b, l4)) {
         packets.drop(p, DROP.TCP_OLD_SYN);
@@ -273,6 +284,7 @@ export class Ipvs implements FragmentHost {
     this.table.tick(nowMs);
     this.fragments.tick(nowMs);
     this.notices.tick(nowMs);
+    this.synproxy.tick(nowMs);
     this.packets.counters[CONNS] = this.table.size;
     if (nowMs - this.spreadsSinceMs >= 1000) {
       this.spreadsSinceMs = nowMs;
@@ -305,7 +317,8 @@ export class Ipvs implements FragmentHost {
   readonly moved = (c: number, move: number): void => {
     const r = this.table.records;
     this.notices.moved(c, move >>> 4, move & 15);
-    this.setTimeout(c, r.proto(c), r.state(c));
+    this.restart(c, r.proto(c), r.state(c));
+    this.synproxy.entered(c, r.state(c));
   };
 
   // ----- shared with icmp.ts
@@ -502,6 +515,10 @@ export class Ipvs implements FragmentHost {
       svc = this.services.findAllPorts(proto.number, daddr);
     // An answer to one of our own queries is none to the service.
     if (svc !== undefined && !proto.hasPorts && !proto.opens(b, l4)) svc = undefined;
+    if (svc !== undefined && svc.synproxy && whole && proto.opens(b, l4)) {
+      this.synproxy.syn(p, svc, l3, l4);
+      return STOLEN;
+    }
     if (svc !== undefined && this.steer(p, proto.number, daddr, dport, saddr, sport)) return STOLEN;
     if (svc === undefined) {
       if (this.redirect(p, daddr, dport)) return STOLEN;
@@ -519,10 +536,9 @@ export class Ipvs implements FragmentHost {
       if (svc === undefined) return this.stray(p, proto, daddr);
     }
     if (!whole) this.dropFor(p, svc, DROP.L4_BAD_HEADER);
+    else if (svc.synproxy) this.synproxy.stray(p, svc, l3, l4);
     else if (!proto.opens(b, l4)) this.dropFor(p, svc, DROP.CONN_NO_SYN);
-    else if (!this.chooser.admits(svc)) this.dropFor(p, svc, DROP.SVC_PROPORTION);
-    else if (!this.withinRate(svc, DIR_IN, b, l3)) this.dropFor(p, svc, DROP.SVC_RATE);
-    else {
+    else if (this.letsIn(p, svc, l3)) {
       const c = this.open(p, svc, saddr, sport, daddr, dport);
       if (c !== 0) this.forward(p, c, XMIT_BY_FWD[this.table.records.fwd(c)]!.opens, proto, l3, l4);
     }
@@ -535,6 +551,14 @@ export class Ipvs implements FragmentHost {
     if (reason === 0 || !this.services.isVip(daddr)) return ACCEPT;
     this.packets.drop(p, reason);
     return STOLEN;
+  }
+
+  /** See SynproxyHost. */
+  letsIn(p: number, svc: Svc, l3: number): boolean {
+    if (!this.chooser.admits(svc)) this.dropFor(p, svc, DROP.SVC_PROPORTION);
+    else if (!this.withinRate(svc, DIR_IN, this.packets.bytes, l3)) this.dropFor(p, svc, DROP.SVC_RATE);
+    else return true;
+    return false;
   }
 
   /** Drops a packet that is over the bandwidth of its service. Takes ownership when it returns true. */
@@ -565,12 +589,12 @@ export class Ipvs implements FragmentHost {
     const r = this.table.records;
     const state = proto.states[r.state(c)]!;
     // SNAT keeps its connection: for the remote host it is the same port that opens anew.
-    if (XMIT_BY_FWD[r.fwd(c)]!.opens === DIR_OUT) return false;
+    if (XMIT_BY_FWD[r.fwd(c)]!.opens === DIR_OUT || this.synproxy.isProxied(c)) return false;
     return state.closing !== undefined && proto.opens(this.packets.bytes, l4);
   }
 
   /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
-  private readonly open = (
+  readonly open = (
     p: number,
     svc: Svc,
     caddr: number,
@@ -638,14 +662,7 @@ export class Ipvs implements FragmentHost {
   };
 
   /** A checked packet of connection `c`. Takes ownership. */
-  private readonly forward = (
-    p: number,
-    c: number,
-    d: number,
-    proto: Proto,
-    l3: number,
-    l4: number,
-  ): void => {
+  readonly forward = (p: number, c: number, d: number, proto: Proto, l3: number, l4: number): void => {
     const { packets, table } = this;
     const b = packets.bytes;
     const r = table.records;
@@ -671,7 +688,7 @@ export class Ipvs implements FragmentHost {
 
   // ----- connections
 
-  private readonly enter = (c: number, proto: Proto, state: number): void => {
+  readonly enter = (c: number, proto: Proto, state: number): void => {
     const r = this.table.records;
     this.notices.moved(c, r.state(c), state);
     r.setState(c, state);
@@ -681,7 +698,8 @@ export class Ipvs implements FragmentHost {
       r.setFlags(c, flags ^ CONN_F_INACTIVE);
       this.stats.moved(r.dest(c), inactive === 0);
     }
-    this.setTimeout(c, proto.number, state);
+    this.restart(c, proto.number, state);
+    this.synproxy.entered(c, state);
   };
 
   private timeoutOf(c: number, number: number, state: number): number {
@@ -692,17 +710,20 @@ export class Ipvs implements FragmentHost {
     return (this.modeOf(c).opens === DIR_OUT ? this.snatTimeouts : this.timeouts)[number]![state]!;
   }
 
-  private readonly setTimeout = (c: number, number: number, state: number): void => {
+  /** The timeout of a state begins anew. */
+  readonly restart = (c: number, number: number, state: number): void => {
     this.table.setTimeout(c, this.timeoutOf(c, number, state), this.packets.nowMs);
   };
 
   private readonly timedOut = (c: number): void => {
+    if (this.synproxy.asksAgain(c)) return;
     this.notices.expired(c, this.table.nowMs);
     this.expire(c);
   };
 
-  private readonly expire = (c: number): void => {
+  readonly expire = (c: number): void => {
     const r = this.table.records;
+    this.synproxy.ended(c);
     // Where only one direction passes, nothing is known that the ends would believe.
     if (this.modeOf(c).tableIn !== TABLE_IN_ONLY) PROTO_BY_NUMBER[r.proto(c)]!.expired?.(this.x, c);
     this.laddrs.release(c);
@@ -732,6 +753,8 @@ export class Ipvs implements FragmentHost {
     const dest = r.dest(c);
     if (!proto || r.state(c) >= proto.states.length || !XMIT_BY_FWD[r.fwd(c)] || !this.stats.has(dest))
       return false;
+    // A client that sends again begins again.
+    if ((r.flags(c) & CONN_F_PENDING) !== 0) return false;
     // The lcore may have died between a change of state in the native loop and the timeout that goes with it.
     r.setTimeoutMs(c, this.timeoutOf(c, proto.number, r.state(c)));
     if (r.template(c) !== NO_TEMPLATE) this.templates.adopt(r.template(c));
@@ -741,6 +764,7 @@ export class Ipvs implements FragmentHost {
     // Adjacencies have been numbered anew.
     r.u16[(r.dir(c, DIR_IN) + D.adj) >>> 1] = 0;
     r.u16[(r.dir(c, DIR_OUT) + D.adj) >>> 1] = 0;
+    this.synproxy.entered(c, r.state(c));
     this.laddrs.adopt(c);
     this.stats.adopt(dest, (r.flags(c) & CONN_F_INACTIVE) === 0);
     return true;

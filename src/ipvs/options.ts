@@ -15,6 +15,7 @@ export const SVC_DEFAULTS: Readonly<SvcOptions> = {
   persistent: 0,
   netmask: '255.255.255.255',
   onePacket: false,
+  synproxy: false,
   expireQuiescent: false,
   proxyProtocol: 'disable',
   bps: 0,

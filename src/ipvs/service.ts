@@ -7,7 +7,7 @@
  */
 import { DpvsError } from '../core/errors.js';
 import { IntMap } from '../core/intmap.js';
-import { DEST_CAP, SVC_CAP } from '../core/layout.js';
+import { DEST_CAP, DIR_IN, SVC_CAP } from '../core/layout.js';
 import { formatMatch, type MatchSpec } from '../core/match.js';
 import { formatIpv4, isMulticast, isNetmask, isReserved, isThisNetwork, parseIpv4 } from '../wire/ipv4.js';
 import { type EndMemory, Ends } from './ends.js';
@@ -119,6 +119,8 @@ export interface ServiceListener {
   destRemoved?(dest: Dest): void;
   /** Nobody holds the slot any more; its connections end (`expire`) or go on. Also when a snapshot says so. */
   slotFreed?(slot: number, expire: boolean): void;
+  /** A service is new, has other settings, or is `gone`. */
+  svcChanged?(svc: Svc, gone: boolean): void;
   /** {@link Services.timeouts} has changed. */
   timeoutsSet?(): void;
   /** Zero the counters (not the gauges) of these services and their real servers, removed ones included. */
@@ -352,6 +354,7 @@ export class Services {
     this.table[i] = svc;
     this.index.set(svc.addr, (svc.proto << 16) | svc.port, i);
     this.vips.set(svc.addr, 0, Math.max(this.vips.get(svc.addr, 0), 0) + 1);
+    this.svcChanged(svc, false);
   }
 
   /** What a service is found by. @throws DpvsError INVAL, NODEV */
@@ -384,7 +387,9 @@ export class Services {
       svc.name,
     );
     for (const d of svc.dests) requireProxyMode(options, d.xmit, destText(svc, formatIpv4(d.addr), d.port));
+    for (const d of svc.dests) requireProxied(options, d.xmit, `real server ${formatIpv4(d.addr)}:${d.port}`);
     Object.assign(svc, options, { mask: parseIpv4(options.netmask) });
+    this.svcChanged(svc, false);
     if (!same || p.schedFlags !== undefined) {
       svc.scheduler = scheduler;
       svc.schedFlags = schedFlags;
@@ -397,6 +402,7 @@ export class Services {
   private removeSvc(svc: Svc): void {
     while (svc.dests.length > 0) this.removeDest(svc.dests[0]!);
     this.svcSlots.release(svc.name, svc.slot, false);
+    this.svcChanged(svc, true);
     if (svc.match !== undefined) {
       this.matching.splice(this.matching.indexOf(svc), 1);
       return;
@@ -423,6 +429,7 @@ export class Services {
     requirePort(svc, xmit, port, where);
     requireProxyMode(svc, xmit, where);
     requireElsewhere(svc, xmit, addr, where);
+    requireProxied(svc, xmit, where);
     const options = optionsOf(DEST_DEFAULTS, p);
     requireLimits(options, where);
     const { slot, use } = this.slots.take(slotKey(svc, addr, port), p.slot);
@@ -443,11 +450,16 @@ export class Services {
     requirePort(svc, xmit, dest.port, where);
     requireProxyMode(svc, xmit, where);
     requireElsewhere(svc, xmit, dest.addr, where);
+    requireProxied(svc, xmit, where);
     requireLimits(options, where);
     Object.assign(dest, options, { xmit });
     this.ends.note(dest);
     this.rescheduled(svc);
     this.changed(dest);
+  }
+
+  private svcChanged(svc: Svc, gone: boolean): void {
+    for (const l of this.listeners) l.svcChanged?.(svc, gone);
   }
 
   private changed(dest: Dest): void {
@@ -542,6 +554,8 @@ function requireOptions(proto: Proto | undefined, port: number, o: SvcOptions, n
   if (o.onePacket && proto?.onceState === undefined)
     throw new DpvsError('NOTSUPP', `service ${name}: one-packet scheduling is for UDP services`);
   requireProxyProto(o, proto, name);
+  if (o.synproxy && proto?.name !== 'tcp')
+    throw new DpvsError('NOTSUPP', `service ${name}: syn-proxy is for TCP services`);
   // As in LVS: the connections of a client to several ports belong together, or nobody would want such a service.
   if (ports && port === 0 && o.persistent === 0)
     throw new DpvsError('INVAL', `service ${name} has port 0`, 'only persistent services may (-p)');
@@ -577,6 +591,16 @@ function requireElsewhere(svc: Svc, xmit: Xmit, addr: number, where: string): vo
     `${where} is at the ${mine} of the service: its packets would come back`,
     'name the address of another host; with DR and tunnel that host has the virtual address besides',
   );
+}
+
+/** Syn-proxy must see both directions and change their numbers. @throws DpvsError NOTSUPP */
+function requireProxied(o: Pick<SvcOptions, 'synproxy'>, xmit: Xmit, where: string): void {
+  if (o.synproxy && !(xmit.rewrites && xmit.opens === DIR_IN))
+    throw new DpvsError(
+      'NOTSUPP',
+      `${where}: mode '${xmit.name}' has no syn-proxy`,
+      'use Full-NAT (-b) or NAT (-m), or -j disable',
+    );
 }
 
 function requireLimits({ maxConn, minConn }: DestOptions, where: string): void {

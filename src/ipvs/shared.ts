@@ -22,6 +22,7 @@ export interface SharedMemory {
 
 /** Words of `SharedMemory.secret`, by what they are the key of. */
 export const SECRET_ISN = 0;
+export const SECRET_COOKIE = 4;
 const SECRET_WORDS = 16;
 
 /**

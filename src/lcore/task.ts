@@ -1,5 +1,6 @@
 /** What one lcore's worker thread is given to start: plain values and shared memory. */
 import type { Command } from '../control/schema.js';
+import type { SynproxyConfig } from '../ipvs/synproxy/config.js';
 import type { SharedMemory } from '../ipvs/shared.js';
 import type { TcpConfig } from '../ipvs/xmit/xmit.js';
 import type { DeviceSpec } from '../netif/device.js';
@@ -30,6 +31,7 @@ export interface StackConfig {
   snatTimeouts: 'short' | 'rfc';
   defenceTcpDrop: boolean;
   defenceUdpDrop: boolean;
+  synproxy: SynproxyConfig;
 }
 
 export interface LcoreTask {

@@ -76,6 +76,8 @@ const stackConfig = (c: Config, lcores: number): StackConfig => ({
   snatTimeouts: c.ipvs.conn.snatTimeouts,
   defenceTcpDrop: c.ipvs.tcp.defenceTcpDrop,
   defenceUdpDrop: c.ipvs.udp.defenceUdpDrop,
+  // A sixteenth of the buffers.
+  synproxy: { ...c.ipvs.tcp.synproxy, packetsHeld: Math.ceil(c.netif.pktpoolSize / 16 / lcores) },
 });
 
 /** Runs until a signal ends it. @returns the exit code */

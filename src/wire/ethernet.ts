@@ -36,6 +36,14 @@ export function setMac(b: Bytes, at: number, hi: number, lo: number): void {
   b.setU16(at + 4, lo);
 }
 
+/** Exchanges source and destination. */
+export function swap(b: Bytes, off: number): void {
+  const hi = b.u32(off + DST);
+  const lo = b.u16(off + DST + 4);
+  setMac(b, off + DST, b.u32(off + SRC), b.u16(off + SRC + 4));
+  setMac(b, off + SRC, hi, lo);
+}
+
 /** True for the group bit: multicast and broadcast. */
 export const isGroup = (b: Bytes, at: number): boolean => (b.u8(at) & 1) !== 0;
 export const isBroadcast = (b: Bytes, at: number): boolean =>

@@ -42,7 +42,6 @@ class Rig {
       this.conns.setU16(at + DIR4.at.sport, t.sport);
       this.conns.setU16(at + DIR4.at.dport, t.dport);
       this.conns.setU8(at + DIR4.at.proto, t.proto);
-      this.conns.setU8(at + DIR4.at.af, 4);
     }
   }
 

@@ -14,6 +14,7 @@ import { FIXTURES } from './fixtures.js';
 import type { Fixture, Placed } from './fixtures.js';
 import { MODE_FIXTURES } from './mode-fixtures.js';
 import { Scene } from './scene.js';
+import { SYNPROXY_FIXTURES } from './synproxy-fixtures.js';
 import type { Counters } from './scene.js';
 
 beforeAll(startEal);
@@ -100,7 +101,7 @@ function onFake(f: Fixture): Outcome {
   return play(f, new PaddedFakeNative(f.conns === undefined ? {} : { conns: f.conns }));
 }
 
-const ROWS = [...FIXTURES, ...MODE_FIXTURES, ...CLIENT_ADDR_FIXTURES, ...FEATURES].map(
+const ROWS = [...FIXTURES, ...MODE_FIXTURES, ...CLIENT_ADDR_FIXTURES, ...FEATURES, ...SYNPROXY_FIXTURES].map(
   (row): [string, Fixture] => [row.what, row],
 );
 
@@ -120,6 +121,18 @@ describe('on DPDK ports, with the native flow engine', () => {
   test('it has forwarded some of them', () => {
     expect(hits).toBeGreaterThan(30);
   });
+});
+
+test('SYNs to services with syn-proxy are answered without TypeScript', () => {
+  const ports = new DpdkNative();
+  try {
+    play({ ...SYNPROXY_FIXTURES[0]!, flows: true }, ports);
+    const stats = new Float64Array(ports.stats);
+    expect(stats[LCORE_STATS.at.txPackets >>> 3]).toBe(1);
+    expect(stats[LCORE_STATS.at.exceptions >>> 3]).toBe(0);
+  } finally {
+    ports.close();
+  }
 });
 
 test('a packet that nobody ends is noticed on DPDK ports', () => {

@@ -209,7 +209,19 @@ export const SERVICE_FIELDS: readonly ServiceField[] = [
     doc: 'schedule every packet anew (UDP)',
     shown: 'ops',
   }),
-  later({ name: 'synproxy', chars: 'j', value: 'enable|disable', doc: 'SYN proxy' }),
+  {
+    name: 'synproxy',
+    chars: 'j',
+    value: 'enable|disable',
+    doc: 'answer SYNs with cookies, ask the real server when the client is known to be there (TCP)',
+    parse(text) {
+      if (text !== 'enable' && text !== 'disable')
+        throw fail(`invalid synproxy '${text}': enable or disable`);
+      return { synproxy: text === 'enable' };
+    },
+    save: (s) => (s.synproxy ? '-j enable' : ''),
+    show: (s) => (s.synproxy ? 'synproxy' : ''),
+  },
   numeric({
     name: 'conn-timeout',
     key: 'connTimeout',

@@ -10,6 +10,7 @@ import * as ipv4 from '../../wire/ipv4.js';
 import * as tcp from '../../wire/tcp.js';
 import { KEEP_ALL, KEEP_TIMESTAMP, List, OPT_TOA, sumOf } from '../../wire/tcp-options.js';
 import { D } from '../conn/records.js';
+import { ackDelta } from '../xmit/seq.js';
 import type { XmitContext } from '../xmit/xmit.js';
 import type { Way } from './way.js';
 
@@ -27,7 +28,7 @@ export const toa: Way = {
     if ((tcp.flags(b, l4) & (tcp.SYN | tcp.RST | tcp.ACK)) !== tcp.ACK) return true;
     // Nothing has come from the real server yet.
     if (r.endSeq(c) === 0 && r.endAck(c) === 0) return true;
-    const ack = tcp.ack(b, l4);
+    const ack = (tcp.ack(b, l4) + ackDelta(r, c, DIR_IN)) >>> 0;
     const beyond = (ack - r.isnOut(c) - 1) | 0;
     if (beyond === 0) insert(x, p, c, mtu);
     else if (beyond > 0 && ((r.endSeq(c) - ack) | 0) >= 0) {

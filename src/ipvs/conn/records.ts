@@ -3,7 +3,7 @@
  * connection. Accessors read and write typed arrays at fixed offsets and allocate nothing.
  */
 import { Bytes } from '../../core/bytes.js';
-import { CONN4, CONN_F_HASHED, CONN_F_USED, DIR4, DIR_IN, DIR_OUT } from '../../core/layout.js';
+import { CONN4, CONN_F_HASHED, CONN_F_USED, DIR4, DIR_IN, DIR_OUT, FLOW_ACTION } from '../../core/layout.js';
 
 const SIZE = CONN4.size;
 const WORDS = SIZE >>> 2;
@@ -25,6 +25,8 @@ const SOURCE = C.source >>> 2;
 const SOURCE_GENERATION = C.sourceGeneration >>> 2;
 const END_SEQ = C.endSeq >>> 2;
 const END_ACK = C.endAck >>> 2;
+const PROXY = C.proxy >>> 2;
+const TS_DELTA = C.tsDelta >>> 2;
 
 /** Where an IPv4 header has what a direction matches. The ports stand side by side, in both places. */
 const PROTO = 9;
@@ -222,6 +224,31 @@ export class Records {
     this.u32[c * WORDS + END_ACK] = ack;
   }
 
+  tsDelta(c: number): number {
+    return this.u32[c * WORDS + TS_DELTA]!;
+  }
+  setTsDelta(c: number, v: number): void {
+    this.u32[c * WORDS + TS_DELTA] = v;
+  }
+  /** Windows of direction `d` grow by so many bits, FLOW_ACTION.WINDOW with it. */
+  setWshift(c: number, d: number, bits: number): void {
+    this.u8[this.dir(c, d) + D.wshift] = bits;
+    this.setAction(c, d, FLOW_ACTION.WINDOW, bits !== 0);
+  }
+  /** Takes a FLOW_ACTION bit into a direction or out of it. */
+  setAction(c: number, d: number, action: number, on: boolean): void {
+    const at = (this.dir(c, d) + D.actions) >>> 1;
+    if (on) this.u16[at]! |= action;
+    else this.u16[at]! &= ~action;
+  }
+  /** See CONN4.proxy. */
+  proxy(c: number): number {
+    return this.u32[c * WORDS + PROXY]!;
+  }
+  setProxy(c: number, v: number): void {
+    this.u32[c * WORDS + PROXY] = v;
+  }
+
   /** Largest datagram, as received, that may go on in the direction at byte offset `dir`. */
   mtu(dir: number): number {
     return this.u16[(dir + D.mtu) >>> 1]!;
@@ -263,6 +290,5 @@ export class Records {
     b.setU16(dir + D.sport, sport);
     b.setU16(dir + D.dport, dport);
     b.setU8(dir + D.proto, proto);
-    b.setU8(dir + D.af, 4);
   }
 }

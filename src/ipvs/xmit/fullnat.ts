@@ -8,7 +8,7 @@
  * connection of the same local port would else begin anywhere, and be taken for old), timestamps go (the clocks of many
  * clients, RFC 7323 section 5.8), and the real server is told who the client is (src/ipvs/client-addr).
  */
-import { DIR_IN, DIR_OUT, FLOW_ACTION } from '../../core/layout.js';
+import { CONN_F_SYNPROXY, DIR_IN, DIR_OUT, FLOW_ACTION } from '../../core/layout.js';
 import { addDelta, applyDelta } from '../../wire/checksum.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import * as tcp from '../../wire/tcp.js';
@@ -90,7 +90,9 @@ function fromClient(x: XmitContext, p: number, c: number, l4: number): void {
   if ((tcp.flags(b, l4) & tcp.SYN) !== 0) wayOf(x, c)?.opening?.(x, p, c);
   if (tcp.headerLen(b, l4) === tcp.HEADER_LEN) return;
   let delta = blankAll(b, l4, OPT_TOA);
-  if (!x.tcp.keepTimestamps && (tcp.flags(b, l4) & tcp.SYN) !== 0)
+  // With syn-proxy the client's timestamps have been agreed upon.
+  const proxied = (x.records.flags(c) & CONN_F_SYNPROXY) !== 0;
+  if (!x.tcp.keepTimestamps && !proxied && (tcp.flags(b, l4) & tcp.SYN) !== 0)
     delta = addDelta(delta, blankAll(b, l4, OPT_TIMESTAMP));
   if (delta !== 0) tcp.setChecksum(b, l4, applyDelta(tcp.checksum(b, l4), delta));
 }

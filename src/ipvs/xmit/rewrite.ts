@@ -10,12 +10,16 @@ import * as ipv4 from '../../wire/ipv4.js';
 import { D, type Records } from '../conn/records.js';
 import { PROTO_BY_NUMBER } from '../proto/index.js';
 import type { Proto } from '../proto/table.js';
+import { joinOptions } from './join-options.js';
 import { translate } from './seq.js';
 import { deliver, nextHop } from './nexthop.js';
 import type { XmitContext } from './xmit.js';
 
 /** Adds TTL - 1 to an IP checksum delta: the word of TTL and protocol falls by 0x100. */
 const TTL_DELTA = 0xfeff;
+/** What is done to TCP segments besides. */
+const JOINED = FLOW_ACTION.WINDOW | FLOW_ACTION.TIMESTAMP;
+const TCP_ACTIONS = FLOW_ACTION.SEQ | FLOW_ACTION.ACK | JOINED;
 
 /** Writes the tuple that packets of a direction leave with, and the checksum deltas from what it matches. */
 export function setRewrite(
@@ -113,7 +117,10 @@ export function finish(x: XmitContext, p: number, c: number, d: number, adj: num
   const l3 = packets.l3(p);
   const l4 = packets.l4(p);
   rewrite(r, dir, PROTO_BY_NUMBER[r.proto(c)]!, b, l3, l4, x.xmitTtl);
-  const shifts = (r.u16[(dir + D.actions) >>> 1]! & (FLOW_ACTION.SEQ | FLOW_ACTION.ACK)) !== 0;
-  if (shifts && r.proto(c) === ipv4.PROTO_TCP && ipv4.fragOffset(b, l3) === 0) translate(r, c, d, b, l4);
+  const actions = r.u16[(dir + D.actions) >>> 1]!;
+  if ((actions & TCP_ACTIONS) !== 0 && r.proto(c) === ipv4.PROTO_TCP && ipv4.fragOffset(b, l3) === 0) {
+    translate(r, c, d, b, l4);
+    if ((actions & JOINED) !== 0) joinOptions(r, c, d, actions, b, l4);
+  }
   deliver(x, p, r.mtu(dir), adj);
 }

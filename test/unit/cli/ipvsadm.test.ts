@@ -36,6 +36,8 @@ describe('requests', () => {
     [`-A ${T} -s conhash --hash-target qid`, 'svc.add', { svc, scheduler: 'conhash', hashTarget: 'qid' }],
     [`-E ${T} -s wlc`, 'svc.edit', { svc, scheduler: 'wlc' }],
     [`-A ${T} --expire-quiescent`, 'svc.add', { svc, expireQuiescent: true }],
+    [`-A ${T} -j enable`, 'svc.add', { svc, synproxy: true }],
+    [`-E ${T} --synproxy disable`, 'svc.edit', { svc, synproxy: false }],
     [`-E ${T} --no-expire-quiescent`, 'svc.edit', { svc, expireQuiescent: false }],
     [`-A ${T} --proxy-protocol v2-insecure`, 'svc.add', { svc, proxyProtocol: 'v2-insecure' }],
     [`-E ${T} --proxy-protocol disable`, 'svc.edit', { svc, proxyProtocol: 'disable' }],
@@ -221,7 +223,7 @@ describe('wrong lines: nothing is sent', () => {
       2,
       `invalid dest-check '${c}': ${why}`,
     ]),
-    [`-A ${T} -j enable`, 2, "'--synproxy' is not supported yet"],
+    [`-A ${T} -j on`, 2, "invalid synproxy 'on': enable or disable"],
     [
       '-A -f 1',
       2,

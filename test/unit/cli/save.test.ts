@@ -88,6 +88,7 @@ const SVC: { [K in keyof SvcOptions]: fc.Arbitrary<SvcOptions[K]> } = {
   persistent: fc.integer({ min: 0, max: 31 * 86400 }),
   netmask: fc.constantFrom('255.255.255.255', '255.255.0.0', '0.0.0.0'),
   onePacket: fc.boolean(),
+  synproxy: fc.boolean(),
   expireQuiescent: fc.boolean(),
   // Most services cannot have it.
   proxyProtocol: fc.oneof(

@@ -74,6 +74,9 @@ export class StubInet implements Inet {
 
   constructor(private readonly packets: Packets) {}
 
+  martians(): number[] {
+    return [];
+  }
   lookup(daddr: number): Route | undefined {
     this.lookups++;
     if (this.unreachable.has(daddr)) return undefined;
