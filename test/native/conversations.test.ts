@@ -181,7 +181,7 @@ const talk: fc.Arbitrary<Talk> = fc.record({
   xmitTtl: fc.boolean(),
   /** Records: fewer than connections, or enough. */
   conns: fc.constantFrom(CLIENTS, 8, 8),
-  address: fc.constantFrom('nothing' as const, 'option' as const, 'proxy' as const),
+  address: fc.constantFrom('nothing' as const, 'nothing', 'nothing', 'option' as const, 'proxy' as const),
   steps: fc.array(step, { minLength: 10, maxLength: 80 }),
 });
 

@@ -92,8 +92,10 @@ function run(seed: number, most: number): void {
     neighTimeoutMs: r.pick([2000, 60_000]),
     ipvs: {
       xmitTtl: r.chance(40),
-      uoaMaxTrail: r.pick([0, 0, 3]),
+      uoaMaxTrail: r.pick([0, 0, 0, 3]),
       uoaMode: r.pick(['opp', 'ipo'] as const),
+      // With it, packets of TCP are for the stack until the real server has spoken.
+      tcp: { toa: r.chance(40) },
       ...(r.chance(50)
         ? { tcpTimeoutsMs: { established: 700, synRecv: 300, finWait: 900 }, udpTimeoutsMs: { oneway: 500 } }
         : {}),

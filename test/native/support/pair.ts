@@ -97,6 +97,12 @@ function tupleOf(frame: Buffer): [number, number] {
   const l3 = frame[23] === IPIP ? ETH + IPV4 : ETH;
   const end = (addr: number, port: number): number =>
     frame.readUInt32BE(l3 + addr) * 65536 + frame.readUInt16BE(l3 + port);
+  // A later fragment has no ports, so the native loop doesn't know whose it is: whole packets may overtake it.
+  if ((frame.readUInt16BE(l3 + 6) & 0x1fff) !== 0)
+    return [
+      -2 - frame.readUInt32BE(l3 + 12) * 65536 - frame.readUInt16BE(l3 + 4),
+      frame.readUInt32BE(l3 + 16),
+    ];
   return [end(12, 20), end(16, 22)];
 }
 

@@ -118,7 +118,7 @@ export class World {
       this.schedulers.add(scheduler);
       const onePacket = proto === 'udp' && r.chance(25);
       if (onePacket) this.onePacket.add(ip(svc.addr));
-      const proxyProtocol = r.chance(25) ? r.pick(PROXY[proto]) : 'disable';
+      const proxyProtocol = r.chance(10) ? r.pick(PROXY[proto]) : 'disable';
       commands.push({
         op: 'svc.add',
         svc,
