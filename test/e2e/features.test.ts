@@ -57,7 +57,7 @@ describe('passive health checks', () => {
     expect([back.ok, back.servers['rs1']! > 30]).toEqual([100, true]);
   });
 
-  it('it comes back by itself when its time is over', async () => {
+  it('comes back by itself when its time is over', async () => {
     await b.daemon.ok('ipvsadm', '-E', '-t', HTTP, '--dest-check', '1,1,3s,1-2s');
     expect(b.daemon.log).not.toContain('notify slaves UP');
     await kill();

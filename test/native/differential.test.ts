@@ -67,7 +67,7 @@ function lacking(): string[] {
     'short way': seen.short > total * 0.05,
     exceptions: seen.exceptions > total * 0.1,
     // A SYN is TypeScript's: what is left are acknowledgements, ends and answers of UDP.
-    'changes of state': seen.events > total / 2000,
+    'changes of state': seen.events > total / 500,
     'notices of real servers': Math.min(seen.downs, seen.ups) > total / 10_000,
     states: seen.states.size > 8,
     'reasons to drop': seen.drops.size > 12,
