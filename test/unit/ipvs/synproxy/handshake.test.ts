@@ -529,3 +529,49 @@ describe('an established connection that expires', () => {
     ]);
   });
 });
+
+describe('the real server behind Full-NAT', () => {
+  const all = { config: { tcp: { rebase: true, keepTimestamps: false, toa: true } } };
+
+  it('gets TOA with what first follows the handshake, in numbers of ours', () => {
+    const play = new Play('fullnat', {}, all);
+    play.syn();
+    const [syn] = play.fromClient({ flags: 'PA', seq: plus(ISN, 1), ack: play.ack, data: 'hi' }).server;
+    const isn = decode(syn!).tcp!.seq;
+    expect(isn).not.toBe(ISN);
+    const { server } = play.synAck({ ack: plus(isn, 1) });
+    expect(server).toEqual([
+      play.toServer({
+        flags: 'PA',
+        seq: plus(isn, 1),
+        ack: SERVER_ISN + 1,
+        tcpOptions: [254, 8, 0x9c, 0x40, 10, 0, 0, 1],
+        data: 'hi',
+      }),
+    ]);
+    expect(
+      play.fromServer({ flags: 'A', seq: SERVER_ISN + 1, ack: plus(isn, 3), data: 'yes' }).client,
+    ).toEqual([play.toClient({ flags: 'A', seq: play.ack, ack: plus(ISN, 3), data: 'yes' })]);
+    expect(play.rig.imbalance).toBe(0);
+  });
+
+  it('gets a PROXY header in front of the first byte', () => {
+    const play = new Play('fullnat', {}, all);
+    play.rig.services.apply('svc.edit', {
+      svc: { proto: 'tcp', addr: '10.1.1.1', port: 80 },
+      proxyProtocol: 'v1',
+    });
+    play.syn();
+    const [syn] = play.fromClient({ flags: 'PA', seq: plus(ISN, 1), ack: play.ack, data: 'hi' }).server;
+    const isn = decode(syn!).tcp!.seq;
+    const { server } = play.synAck({ ack: plus(isn, 1) });
+    const header = 'PROXY TCP4 10.0.0.1 10.1.1.1 40000 80\r\n';
+    expect(server.map((f) => Buffer.from(decode(f).tcp!.data).toString())).toEqual([`${header}hi`]);
+    expect(decode(server[0]!).tcp!.seq).toBe(plus(isn, 1));
+    const ack = plus(isn, 1 + header.length + 2);
+    expect(play.fromServer({ flags: 'A', seq: SERVER_ISN + 1, ack }).client).toEqual([
+      play.toClient({ flags: 'A', seq: play.ack, ack: plus(ISN, 3) }),
+    ]);
+    expect(play.rig.imbalance).toBe(0);
+  });
+});
