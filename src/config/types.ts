@@ -183,6 +183,9 @@ export interface IpvsConfig {
     xmitTtl: boolean;
     flowOffload: boolean;
     snatTimeouts: 'short' | 'rfc';
+    floodHigh: number;
+    floodLow: number;
+    floodIdleS: number;
   };
   udp: {
     defenceUdpDrop: boolean;

@@ -19,6 +19,9 @@ const TABLE = {
   SYNPROXY_REFUSED: { text: 'syn-proxy: real server refused with a reset' },
   SYNPROXY_REUSED: { text: 'syn-proxy: client replaced its connection by a new cookie' },
   SYNPROXY_RESET: { text: 'syn-proxy: reset sent for an ACK without a valid cookie' },
+  FLOOD_BEGUN: { text: 'connection table nearly full: flood mode' },
+  FLOOD_EXPIRED: { text: 'half-open, one-way or closed connection ended early by flood mode' },
+  FLOOD_EVICTED: { text: 'half-open, one-way or closed connection ended to make room for a new one' },
 } as const satisfies Record<string, EventKind>;
 
 export type EventName = keyof typeof TABLE;

@@ -407,7 +407,9 @@ export const LCORE_STATS = struct(
     idleTicks: 'f64',
     restarts: 'f64',
     conns: 'f64',
-    spare: ['f64', 2],
+    /** 1 while the connection table is in flood mode. */
+    flood: 'f64',
+    spare: ['f64', 1],
     drops: ['f64', DROP_CAP],
     /** By number of src/core/events.ts. */
     events: ['f64', EVENT_KIND_CAP],

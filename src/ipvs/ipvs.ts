@@ -6,7 +6,7 @@
  * is compiled for the objects that it captures, a method for any `this` (decision 43).
  */
 import type { Bytes } from '../core/bytes.js';
-import { DROP } from '../core/drops.js';
+import { DROP, DROP_REASONS } from '../core/drops.js';
 import { EVENT } from '../core/events.js';
 import {
   CONN_F_INACTIVE,
@@ -27,6 +27,7 @@ import { ACCEPT, type Hook, type Inet, STOLEN } from '../inet/api.js';
 import type { FragmentLimits } from '../inet/fragments.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
+import { ALERT, Alerts, type Tell } from './alerts.js';
 import { Bandwidth } from './bandwidth.js';
 import { Chooser } from './chooser.js';
 import type { FlowIndex } from './conn/flow-index.js';
@@ -34,6 +35,7 @@ import { D } from './conn/records.js';
 import { ConnTable } from './conn/table.js';
 import { DestNotices } from './dest-notices.js';
 import { DestStats } from './dest-stats.js';
+import { Flood, type FloodConfig } from './flood.js';
 import { type FragmentHost, Fragments, NO_FLOW } from './fragments.js';
 import { receiveIcmp } from './icmp.js';
 import { Isn } from './isn.js';
@@ -46,7 +48,7 @@ import { NO_EVENT, type Proto, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/ta
 import { ownerByHash } from './owner.js';
 import { isQuiescent } from './quiescent.js';
 import type { Dest, Services, Svc } from './service.js';
-import { SECRET_COOKIE, SECRET_ISN, type SharedMemory, sharedMemory } from './shared.js';
+import { SECRET_COOKIE, SECRET_ISN, SECRET_SOURCES, type SharedMemory, sharedMemory } from './shared.js';
 import { limitsSources, NO_SOURCE, Sources } from './sources.js';
 import { SvcStats } from './svc-stats.js';
 import { SYNPROXY_DEFAULTS, type SynproxyConfig } from './synproxy/config.js';
@@ -57,7 +59,7 @@ import { TunnelMtus } from './xmit/tunnel-mtu.js';
 import { TCP_DEFAULTS, type TcpConfig, type Xmit, type XmitContext } from './xmit/xmit.js';
 import { Ways } from './xmit/ways.js';
 
-export interface IpvsConfig extends Partial<FragmentLimits> {
+export interface IpvsConfig extends Partial<FragmentLimits & FloodConfig> {
   /** Count the hop of forwarded packets (TTL - 1). Default false, as the original. */
   xmitTtl?: boolean;
   /** Timeout of a connection before its first state; default 3 s. */
@@ -97,6 +99,8 @@ export interface IpvsOptions {
   svcStats?: Float64Array;
   /** What all lcores share; an lcore that is alone makes its own. */
   shared?: SharedMemory;
+  /** Writes lines about attacks into the log. */
+  alert?: Tell;
   /** 1..lcores. */
   lcore: number;
   lcores: number;
@@ -112,6 +116,9 @@ const MAX_TIMEOUT_MS = 0x7fffffff;
 /** As `ipv4_defs/fragment` has it by default. */
 const FRAGMENT_LIMITS: FragmentLimits = { fragmentEntries: 4096, fragmentBuffers: 1024, fragmentTtlMs: 1000 };
 const CONNS = LCORE_STATS.at.conns >>> 3;
+const FLOOD = LCORE_STATS.at.flood >>> 3;
+/** Flood mode is off where nobody asks for it. */
+const FLOOD_CONFIG: FloodConfig = { floodHigh: 0, floodLow: 75, floodIdleMs: 3000 };
 
 export class Ipvs implements FragmentHost, SynproxyHost {
   readonly packets: Packets;
@@ -128,6 +135,8 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   private readonly bandwidth: Bandwidth;
   private readonly templates: Templates;
   private readonly sources: Sources;
+  private readonly flood: Flood;
+  readonly alerts: Alerts;
   private readonly initTimeoutMs: number;
   private readonly chooser: Chooser;
   private timeouts: readonly (Uint32Array | undefined)[];
@@ -160,11 +169,16 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     this.svcStats = new SvcStats(o.svcStats ?? new Float64Array(0));
     this.bandwidth = new Bandwidth(shared.bandwidth);
     this.templates = new Templates(shared.templates, o.lcores, o.lcore);
-    this.sources = new Sources(shared.sources, o.lcores, o.lcore, o.packets);
+    const secret = new Int32Array(shared.secret)[SECRET_SOURCES]!;
+    this.sources = new Sources(shared.sources, o.lcores, o.lcore, o.packets, secret);
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.timedOut(c));
     this.notices = new DestNotices(this.table.records, o.services);
     const config = o.config ?? {};
     this.initTimeoutMs = config.connInitTimeoutMs ?? 3000;
+    this.alerts = new Alerts(o.alert);
+    this.flood = new Flood(this.table, o.packets, { ...FLOOD_CONFIG, ...config }, this.expire, this.flooded);
+    // An earlier life of this lcore may have died in it.
+    o.packets.counters[FLOOD] = 0;
     this.chooser = new Chooser(
       o.packets,
       o.services,
@@ -282,6 +296,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   /** Expires connections; call once per loop with `LcoreBlock.nowMs`. */
   tick(nowMs: number): void {
     this.table.tick(nowMs);
+    this.flood.tick(nowMs);
     this.fragments.tick(nowMs);
     this.notices.tick(nowMs);
     this.synproxy.tick(nowMs);
@@ -545,6 +560,25 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     return STOLEN;
   };
 
+  /** Flood mode has begun or is over. */
+  private readonly flooded = (on: boolean): void => {
+    const { packets, table, alerts } = this;
+    const now = packets.nowMs;
+    packets.counters[FLOOD] = Number(on);
+    const kind = on ? ALERT.FLOOD_BEGUN : ALERT.FLOOD_OVER;
+    if (!alerts.isDue(kind, now)) return;
+    const fields = { conns: table.size, capacity: table.records.capacity - 1 };
+    alerts.write(kind, now, on ? 'connection table nearly full: flood mode' : 'flood mode is over', fields);
+  };
+
+  private refusedSource(svc: Svc, caddr: number): void {
+    const { alerts, packets } = this;
+    if (!alerts.isDue(ALERT.SOURCE, packets.nowMs)) return;
+    const { name } = DROP_REASONS[this.sources.refusal]!;
+    const fields = { service: svc.name, source: ipv4.formatIpv4(caddr), reason: name };
+    alerts.write(ALERT.SOURCE, packets.nowMs, 'source over its limit of new connections', fields);
+  }
+
   /** What is of no connection and for no service goes on, or is dropped where a virtual address defends itself. */
   private stray(p: number, proto: Proto, daddr: number): typeof ACCEPT | typeof STOLEN {
     const reason = this.strays[proto.number]!;
@@ -604,6 +638,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   ): number => {
     const limited = limitsSources(svc);
     if (limited && !this.sources.admit(svc, caddr, this.packets.nowMs)) {
+      this.refusedSource(svc, caddr);
       this.dropFor(p, svc, this.sources.refusal);
       return 0;
     }
@@ -626,7 +661,8 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       this.dropFor(p, svc, this.chooser.refusal(svc));
       return 0;
     }
-    const c = table.alloc(packets.nowMs);
+    let c = table.alloc(packets.nowMs);
+    if (c === 0 && this.flood.makeRoom(packets.nowMs)) c = table.alloc(packets.nowMs);
     if (c === 0) {
       stats.cancelled(dest);
       this.dropFor(p, svc, DROP.CONN_FULL);

@@ -23,6 +23,8 @@ export interface SharedMemory {
 /** Words of `SharedMemory.secret`, by what they are the key of. */
 export const SECRET_ISN = 0;
 export const SECRET_COOKIE = 4;
+/** Of `Sources`. */
+export const SECRET_SOURCES = 15;
 const SECRET_WORDS = 16;
 
 /**

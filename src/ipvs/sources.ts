@@ -13,7 +13,6 @@
  * changed hands. The rate is a token bucket, kept as the time at which it will be full again (GCRA, ITU-T I.371), in
  * tokens modulo 2^32.
  */
-import { randomInt } from 'node:crypto';
 import { DROP } from '../core/drops.js';
 import { EVENT } from '../core/events.js';
 import type { Packets } from '../core/packet.js';
@@ -21,8 +20,6 @@ import type { Svc } from './service.js';
 
 /** Entries that a source may have: a bucket. */
 const WAYS = 16;
-/** Words in front: the secret. */
-const HEAD = 16;
 /** Words of an entry that lcores share. */
 const SHARED = 5;
 
@@ -51,7 +48,6 @@ export class Sources {
   refusal = 0;
   /** Entries, a multiple of WAYS. */
   readonly capacity: number;
-  private readonly secret: number;
   private readonly places: Int32Array;
   private readonly clients: Int32Array;
   /** Slot of the service, 0 = nobody's. */
@@ -70,33 +66,32 @@ export class Sources {
   /** Bytes for at least so many entries. */
   static bytes(entries: number, lcores: number): number {
     const n = Math.ceil(Math.max(entries, WAYS) / WAYS) * WAYS;
-    return (HEAD + n * (SHARED + lcores) + n / WAYS) * 4;
+    return (n * (SHARED + lcores) + n / WAYS) * 4;
   }
 
   /**
    * @param buffer of `Sources.bytes`
    * @param lcore 1 to `lcores`
+   * @param secret chooses the bucket of a source; the same for all lcores
    */
   constructor(
     buffer: SharedArrayBuffer,
     lcores: number,
     private readonly lcore: number,
     private readonly packets: Packets,
+    private readonly secret: number,
   ) {
-    const buckets = Math.floor((buffer.byteLength / 4 - HEAD) / (WAYS * (SHARED + lcores) + 1));
+    const buckets = Math.floor(buffer.byteLength / 4 / (WAYS * (SHARED + lcores) + 1));
     const n = buckets * WAYS;
     this.capacity = n;
-    const head = new Int32Array(buffer, 0, HEAD);
-    Atomics.compareExchange(head, 0, 0, randomInt(1, 0x7fffffff));
-    this.secret = head[0]!;
-    const array = (i: number): Int32Array => new Int32Array(buffer, (HEAD + i * n) * 4, n);
+    const array = (i: number): Int32Array => new Int32Array(buffer, i * n * 4, n);
     this.places = array(0);
     this.clients = array(1);
     this.svcs = array(2);
     this.fullAt = array(3);
     this.idleAt = array(4);
     this.own = array(SHARED + lcore - 1);
-    this.turns = new Int32Array(buffer, (HEAD + n * (SHARED + lcores)) * 4, buckets);
+    this.turns = new Int32Array(buffer, n * (SHARED + lcores) * 4, buckets);
   }
 
   // ----- packet path: these allocate nothing

@@ -103,6 +103,7 @@ export class Lcore {
       ),
       svcStats: new Float64Array(task.stats.buffer, task.stats.svcOffset, (SVC_STATS.size >>> 3) * SVC_CAP),
       shared: task.shared,
+      alert: (msg, fields) => this.tell({ t: 'log', level: 'warn', msg, fields: { lcore: id, ...fields } }),
       lcore: id,
       lcores: task.lcores,
       config,

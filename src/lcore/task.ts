@@ -29,6 +29,9 @@ export interface StackConfig {
   udpTimeoutsMs: Record<string, number>;
   tcp: TcpConfig;
   snatTimeouts: 'short' | 'rfc';
+  floodHigh: number;
+  floodLow: number;
+  floodIdleMs: number;
   defenceTcpDrop: boolean;
   defenceUdpDrop: boolean;
   synproxy: SynproxyConfig;

@@ -74,6 +74,9 @@ const stackConfig = (c: Config, lcores: number): StackConfig => ({
     toa: c.ipvs.tcp.toa,
   },
   snatTimeouts: c.ipvs.conn.snatTimeouts,
+  floodHigh: c.ipvs.conn.floodHigh,
+  floodLow: c.ipvs.conn.floodLow,
+  floodIdleMs: c.ipvs.conn.floodIdleS * 1000,
   defenceTcpDrop: c.ipvs.tcp.defenceTcpDrop,
   defenceUdpDrop: c.ipvs.udp.defenceUdpDrop,
   // A sixteenth of the buffers.

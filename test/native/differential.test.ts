@@ -96,6 +96,11 @@ function run(seed: number, most: number): void {
       uoaMode: r.pick(['opp', 'ipo'] as const),
       // With it, packets of TCP are for the stack until the real server has spoken.
       tcp: { toa: r.chance(40) },
+      defenceTcpDrop: seed % 2 === 0,
+      defenceUdpDrop: seed % 4 < 2,
+      ...(seed % 5 === 0
+        ? { floodHigh: 50 + (seed % 51), floodLow: 40, floodIdleMs: 200 + (seed % 2000) }
+        : {}),
       ...(r.chance(50)
         ? { tcpTimeoutsMs: { established: 700, synRecv: 300, finWait: 900 }, udpTimeoutsMs: { oneway: 500 } }
         : {}),

@@ -134,7 +134,7 @@ function formatLcore(l: Lcore, stats: boolean): string {
     ...rx.map((q) => `${dev}:rx${q}`),
     ...tx.map((q) => `${dev}:tx${q}`),
   ]);
-  const state = l.state === 'running' ? '' : ` ${l.state}`;
+  const state = `${l.state === 'running' ? '' : ` ${l.state}`}${l.stats['flood'] === 1 ? ' flood' : ''}`;
   return (
     `${l.id}: cpu${l.cpu}: socket ${l.socket}${state}\n` +
     `${INDENT}queues ${queues.length === 0 ? 'none' : queues.join(' ')}\n` +

@@ -43,8 +43,8 @@ export const icmp: Proto = {
   hasPorts: false,
   native: false,
   states: ofOneShape([
-    { key: 'none', name: 'ICMP_NONE', timeout: 2, connTimeout: true },
-    { key: 'normal', name: 'ICMP_NORMAL', timeout: 300, connTimeout: true },
+    { key: 'none', name: 'ICMP_NONE', timeout: 2, fleeting: true, connTimeout: true },
+    { key: 'normal', name: 'ICMP_NORMAL', timeout: 300, fleeting: true, connTimeout: true },
   ]),
   events: ['packet'],
   next: compile(['NO', 'NM'], ['NM NM', 'NM NM', 'NM NM']),

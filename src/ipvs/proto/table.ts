@@ -32,6 +32,8 @@ export interface StateInfo {
   readonly active?: true;
   /** Over but for stray packets: a client that opens anew from the same port may get another real server. */
   readonly closing?: true;
+  /** Nobody has confirmed the connection (half open, one-way), or it is over: it may be ended to make room (src/ipvs/flood.ts). */
+  readonly fleeting?: true;
   /** The service's connection timeout replaces this state's timeout. */
   readonly connTimeout?: true;
   /** Which of the three timeouts of `ipvsadm --set` is this one. */
@@ -44,8 +46,8 @@ export interface StateInfo {
  */
 export function ofOneShape(states: readonly StateInfo[]): StateInfo[] {
   return states.map(
-    ({ key, name, timeout, active, closing, connTimeout, set }) =>
-      ({ key, name, timeout, active, closing, connTimeout, set }) as StateInfo,
+    ({ key, name, timeout, active, closing, fleeting, connTimeout, set }) =>
+      ({ key, name, timeout, active, closing, fleeting, connTimeout, set }) as StateInfo,
   );
 }
 

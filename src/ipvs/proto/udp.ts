@@ -15,12 +15,12 @@ export const udp: Proto = {
   hasPorts: true,
   native: true,
   states: ofOneShape([
-    { key: 'none', name: 'UDP_NONE', timeout: 2, connTimeout: true },
-    { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },
+    { key: 'none', name: 'UDP_NONE', timeout: 2, fleeting: true, connTimeout: true },
+    { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, fleeting: true, connTimeout: true },
     { key: 'normal', name: 'UDP_NORM', timeout: 300, connTimeout: true, set: 'udp' },
-    { key: 'last', name: 'UDP_LAST', timeout: 2, connTimeout: true },
+    { key: 'last', name: 'UDP_LAST', timeout: 2, fleeting: true, connTimeout: true },
     // As `oneway`, of a connection that is opened from inside (SNAT).
-    { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, connTimeout: true },
+    { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, fleeting: true, connTimeout: true },
   ]),
   onceState: UDP.LAST,
   events: ['packet'],

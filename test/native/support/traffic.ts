@@ -132,6 +132,9 @@ export class World {
         ...(r.chance(10) ? { bps: 1000 * r.below(100_000) } : {}),
         ...(r.chance(10) ? { limitProportion: r.below(101) } : {}),
         ...(r.chance(50) ? { destCheck: { passive: { downRetry: 1, downWait: 1 }, external: [] } } : {}),
+        ...((this.number + i) % 9 === 0
+          ? { srcRate: 5 + (this.number % 50), srcConns: this.number % 60, srcPlen: 32 - 8 * (i % 2) }
+          : {}),
       });
       const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => {
         const fwd = proxyProtocol === 'disable' ? r.pick(MODES) : 'fullnat';

@@ -12,6 +12,7 @@ import { SVC_DROPS } from '../../../src/core/svc-drops.js';
 import { SaPool } from '../../../src/core/sapool.js';
 import { ACCEPT, type Hook, type Inet, type Route } from '../../../src/inet/api.js';
 import { flowIndex } from '../../../src/ipvs/conn/flow-index.js';
+import type { Tell } from '../../../src/ipvs/alerts.js';
 import { Ipvs, type IpvsConfig } from '../../../src/ipvs/ipvs.js';
 import { type SharedMemory, sharedMemory } from '../../../src/ipvs/shared.js';
 import { Services } from '../../../src/ipvs/service.js';
@@ -48,6 +49,7 @@ export interface RigOptions {
   native?: FakeNative;
   destStats?: Float64Array;
   svcStats?: Float64Array;
+  alert?: Tell;
   /** What all lcores share; one of its own when left out. */
   shared?: SharedMemory;
   poolHashSize?: number;
@@ -185,6 +187,7 @@ export class Rig {
       conns: this.native.conns,
       destStats: this.destStats,
       svcStats: this.svcStats,
+      ...(o.alert && { alert: o.alert }),
       shared: this.shared,
       lcore,
       lcores,

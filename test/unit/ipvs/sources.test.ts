@@ -164,7 +164,7 @@ describe('--src-rate', () => {
         (rate, burst, steps) => {
           const shared = sharedMemory(4);
           const packets = { countEvent: () => undefined } as unknown as Packets;
-          const of = [1, 2, 3, 4].map((l) => new Sources(shared.sources, 4, l, packets));
+          const of = [1, 2, 3, 4].map((l) => new Sources(shared.sources, 4, l, packets, 77));
           const s = { slot: 1, srcPlen: 32, srcConns: 0, srcRate: rate, srcBurst: burst } as Svc;
           let [now, left] = [2 ** 40 + 12_345, burst];
           for (const [lcore, wait] of steps) {
@@ -186,7 +186,7 @@ describe('--src-rate', () => {
 describe('the table of sources', () => {
   const packets = { countEvent: () => undefined } as unknown as Packets;
   const limited = { slot: 1, srcPlen: 32, srcConns: 10, srcRate: 0, srcBurst: 0 } as Svc;
-  const table = (): Sources => new Sources(sharedMemory(1, undefined, 64).sources, 1, 1, packets);
+  const table = (): Sources => new Sources(sharedMemory(1, undefined, 64).sources, 1, 1, packets, 77);
 
   it('full of random sources neither frees one that is at his limit nor locks anybody out', () => {
     const t = table();
@@ -222,11 +222,11 @@ describe('the table of sources', () => {
 
   it('what a dead lcore was writing is free again, and its turns are given back', () => {
     const { sources } = sharedMemory(2, undefined, 16);
-    const [a, b] = [1, 2].map((l) => new Sources(sources, 2, l, packets)) as [Sources, Sources];
+    const [a, b] = [1, 2].map((l) => new Sources(sources, 2, l, packets, 77)) as [Sources, Sources];
     const words = new Int32Array(sources);
     // One bucket: its turn is held, and an entry half written, by lcore 2.
     words[words.length - 1] = 2;
-    words[16] = 0xfff00 | 2;
+    words[0] = 0xfff00 | 2;
     expect(a.admit(limited, 7, 0)).toBe(false);
     b.forget();
     for (let i = 0; i < 16; i++) expect(a.admit(limited, i, 0)).toBe(true);
