@@ -98,9 +98,6 @@ function run(seed: number, most: number): void {
       tcp: { toa: r.chance(40) },
       defenceTcpDrop: seed % 2 === 0,
       defenceUdpDrop: seed % 4 < 2,
-      ...(seed % 5 === 0
-        ? { floodHigh: 50 + (seed % 51), floodLow: 40, floodIdleMs: 200 + (seed % 2000) }
-        : {}),
       ...(r.chance(50)
         ? { tcpTimeoutsMs: { established: 700, synRecv: 300, finWait: 900 }, udpTimeoutsMs: { oneway: 500 } }
         : {}),
