@@ -45,27 +45,25 @@ describe.each([1, 2] as const)('with %i lcore(s)', (lcores) => {
       const [link] = await a.daemon.call('link.list', {});
       const before = await event('SYNPROXY_ANSWERED');
       const args = ['eth0', link!.mac, vip, '80', String(SYNS)];
-      const flood = a.t.succeed('client', ['python3', FLOOD, ...args], { timeoutMs: 100_000 });
-      let [served, failed] = [0, 0];
+      const flood = a.t.succeed('client', ['python3', FLOOD, ...args], { timeoutMs: 150_000 });
+      let served = 0;
       const rounds = (async () => {
         while (served < 100) {
           const r = await a.http(20, 5);
-          // The flood fills the virtual cable as well: what that loses costs an honest client its time limit now and then.
-          failed += r.failed;
+          expect(r).toMatchObject({ ok: 20, failed: 0, errors: {} });
           served += r.ok;
-          expect(failed, JSON.stringify(r.errors)).toBeLessThanOrEqual(10);
         }
       })();
       const sent = (JSON.parse(await flood) as { sent: number }).sent;
       await rounds;
-      expect(sent).toBeGreaterThan(SYNS * 0.9);
-      // What the virtual cable has lost on a busy machine is not ours.
-      expect((await event('SYNPROXY_ANSWERED')) - before).toBeGreaterThan(SYNS / 10);
+      expect(sent).toBe(SYNS);
+      // The flood waits for answers, so that the virtual cable loses none.
+      expect((await event('SYNPROXY_ANSWERED')) - before).toBeGreaterThanOrEqual(SYNS);
       const list = await a.daemon.ok('ipvsadm', '-lnc');
       const open = list.split('\n').filter((line) => line.includes('tcp'));
       for (const line of open) expect(line).toContain(client);
       expect(open.length).toBeLessThanOrEqual(400);
-    }, 120_000);
+    }, 180_000);
 
   it('accounts for every packet', async () => {
     expect((await settled(a.daemon))['held']).toBe(0);
