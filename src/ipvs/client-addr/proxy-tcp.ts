@@ -57,9 +57,9 @@ const proxyTcp = (number: number, version: 1 | 2, insecure: boolean): Way => ({
     const untold = (r.u16[(r.dir(c, DIR_IN) + D.actions) >>> 1]! & FLOW_ACTION.CLIENT_ADDR) !== 0;
     if (!untold || r.clientAddr(c) !== number || tcp.seq(b, l4) !== r.isnIn(c)) {
       // It may open nothing: as an old acknowledgement it asks the real server what it has. The answer makes an honest client
-      // end this connection.
+      // end this connection. How far the real server has come is in its own numbers.
       let delta = set32(b, l4 + SEQ_NR, r.isnIn(c));
-      delta = addDelta(delta, set32(b, l4 + ACK_NR, r.endSeq(c)));
+      delta = addDelta(delta, set32(b, l4 + ACK_NR, r.endSeq(c) + seqDelta(r, c, DIR_OUT)));
       const word = b.u16(l4 + FLAGS_WORD);
       b.setU16(l4 + FLAGS_WORD, (word & ~FLAGS) | tcp.ACK);
       delta = addDelta(delta, delta16(word, b.u16(l4 + FLAGS_WORD)));

@@ -574,4 +574,19 @@ describe('the real server behind Full-NAT', () => {
     ]);
     expect(play.rig.imbalance).toBe(0);
   });
+
+  it('gets a SYN of its PROXY client as an acknowledgement in its own numbers', () => {
+    const play = new Play('fullnat');
+    play.rig.services.apply('svc.edit', {
+      svc: { proto: 'tcp', addr: '10.1.1.1', port: 80 },
+      proxyProtocol: 'v2',
+    });
+    play.join();
+    play.fromServer({ flags: 'PA', seq: SERVER_ISN + 1, ack: plus(ISN, 1), data: 'hello' });
+    expect(play.fromClient({ flags: 'S', seq: 99, data: 'evil' })).toEqual({
+      client: [],
+      server: [play.toServer({ flags: 'A', seq: ISN, ack: SERVER_ISN + 6 })],
+    });
+    expect(play.rig.imbalance).toBe(0);
+  });
 });
