@@ -39,7 +39,9 @@ inline void observe_tcp(Conn4& c, const char* l4, uint32_t len) {
 /** `enter` of src/ipvs/ipvs.ts but for the timeout, which TypeScript sets. There is room in the event vector. */
 __attribute__((noinline)) void enter(Lcore& lc, uint32_t ref, DestStats& dest, bool tcp, uint8_t state) {
   Conn4& c = lc.flows.conn(ref);
-  lc.block->moves[lc.block->eventCount] = static_cast<uint8_t>(c.in.state << 4 | state);
+  // Not to be asked later: another packet of this poll may be the real server's first.
+  const uint16_t answered = (c.endSeq | c.endAck) != 0 ? MOVE_ANSWERED : 0;
+  lc.block->moves[lc.block->eventCount] = static_cast<uint16_t>(answered | c.in.state << 4 | state);
   c.in.state = c.out.state = state;
   const bool active = ((tcp ? lc.rules.tcp : lc.rules.udp).active >> state & 1) != 0;
   if (active == ((c.flags & CONN_F_INACTIVE) != 0)) {

@@ -139,6 +139,8 @@ export const TX_CAP = 4096;
 export const FREE_CAP = 4096;
 export const ALLOC_CAP = 256;
 export const EVENT_CAP = 512;
+/** In `moves`: the real server had said something before. */
+export const MOVE_ANSWERED = 256;
 export const CONN_BATCH = 256;
 /** Entries of LcoreBlock.reflexes, a power of two, and words of each. */
 export const REFLEX_CAP = 4096;
@@ -187,8 +189,8 @@ export const LCORE_BLOCK = struct(
      */
     portMac: ['u64', PORT_CAP],
     events: ['u32', EVENT_CAP],
-    /** Of each event: the state before * 16 + the state after. */
-    moves: ['u8', EVENT_CAP],
+    /** Of each event: the state before * 16 + the state after, and MOVE_ANSWERED. */
+    moves: ['u16', EVENT_CAP],
     /** Packets (arena offsets of their mbufs) that native hands to TypeScript. */
     exc: ['u32', EXC_CAP],
     /** Packets to send, and where to. */
@@ -481,6 +483,7 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   FREE_CAP,
   ALLOC_CAP,
   EVENT_CAP,
+  MOVE_ANSWERED,
   CONN_BATCH,
   PORT_CAP,
   TX_DST_REDIRECT,

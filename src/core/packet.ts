@@ -77,7 +77,7 @@ export class Packets {
   private readonly time: Float64Array;
   private readonly portMac: Uint8Array;
   private readonly events: Uint32Array;
-  private readonly moves: Uint8Array;
+  private readonly moves: Uint16Array;
   private readonly excVec: Uint32Array;
   private readonly txPkt: Uint32Array;
   private readonly txDst: Uint32Array;
@@ -111,7 +111,7 @@ export class Packets {
     this.time = new Float64Array(o.block, at.nowMs, 1);
     this.portMac = new Uint8Array(o.block, at.portMac, PORT_CAP * 8);
     this.events = new Uint32Array(o.block, at.events, EVENT_CAP);
-    this.moves = new Uint8Array(o.block, at.moves, EVENT_CAP);
+    this.moves = new Uint16Array(o.block, at.moves, EVENT_CAP);
     this.excVec = new Uint32Array(o.block, at.exc, (at.txPkt - at.exc) >>> 2);
     this.txPkt = new Uint32Array(o.block, at.txPkt, TX_CAP);
     this.txDst = new Uint32Array(o.block, at.txDst, TX_CAP);
@@ -136,7 +136,7 @@ export class Packets {
   event(i: number): number {
     return this.events[i]!;
   }
-  /** Of event `i`: the state before * 16 + the state after. */
+  /** Of event `i`: the state before * 16 + the state after, and MOVE_ANSWERED. */
   move(i: number): number {
     return this.moves[i]!;
   }

@@ -71,12 +71,12 @@ export class DestNotices {
 
   // ----- packet path
 
-  /** Connection `c` has gone from one state to another. */
-  moved(c: number, from: number, to: number): void {
+  /** Connection `c` has gone from one state to another. @param answered what `Records.isAnswered` said then */
+  moved(c: number, from: number, to: number, answered: boolean): void {
     if (this.watching === 0) return;
     if (this.records.proto(c) === PROTO_TCP) {
       if (to === TCP.ESTABLISHED) this.serverUp(c);
-      else if (to === TCP.CLOSE && this.isUnanswered(c, from)) this.serverDown(c);
+      else if (to === TCP.CLOSE && !answered && isOpening(from)) this.serverDown(c);
     } else if (from === UDP.ONEWAY && to === UDP.NORMAL) {
       this.serverUp(c);
     }
@@ -89,7 +89,8 @@ export class DestNotices {
     // The index may refuse a connection that has just been made.
     if ((nowMs - r.lastSeenMs(c)) >>> 0 < r.timeoutMs(c)) return;
     const state = r.state(c);
-    if (r.proto(c) === PROTO_TCP ? this.isUnanswered(c, state) : state === UDP.ONEWAY) this.serverDown(c);
+    if (r.proto(c) === PROTO_TCP ? !r.isAnswered(c) && isOpening(state) : state === UDP.ONEWAY)
+      this.serverDown(c);
   }
 
   /** The real server of connection `c` has taken it (a SYN proxy: its SYN-ACK came). */
@@ -107,15 +108,6 @@ export class DestNotices {
     this.note(slot);
     this.downs[slot]!++;
     this.downPending = true;
-  }
-
-  /**
-   * True for a connection that was opening when its real server had said nothing yet. A client that goes away in the middle
-   * of the handshake (any SYN flood does) says nothing about a server that has answered.
-   */
-  private isUnanswered(c: number, state: number): boolean {
-    const r = this.records;
-    return (state === TCP.SYN_RECV || state === TCP.SYN_SENT) && r.endSeq(c) === 0 && r.endAck(c) === 0;
   }
 
   private note(slot: number): void {
@@ -144,3 +136,9 @@ export class DestNotices {
     if (notices.length > 0) this.send?.(notices);
   }
 }
+
+/**
+ * True in the states of a connection that is opening. Where its real server has said nothing yet, its end says something about it.
+ * A client that goes away in the middle of the handshake (any SYN flood does) says nothing about a server that has answered.
+ */
+const isOpening = (state: number): boolean => state === TCP.SYN_RECV || state === TCP.SYN_SENT;

@@ -19,6 +19,7 @@ import {
   DIR_OUT,
   FLOW_ACTION,
   LCORE_STATS,
+  MOVE_ANSWERED,
 } from '../core/layout.js';
 import type { Packets } from '../core/packet.js';
 import { L2_HOST, NO_PACKET } from '../core/packet.js';
@@ -327,11 +328,11 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   /**
    * The native loop has moved connection `c` to another state in the last poll: its new timeout begins. Call it for the events
    * of a poll before its exceptions.
-   * @param move the state before * 16 + the state after; it may have gone on since
+   * @param move the state before * 16 + the state after, and MOVE_ANSWERED; it may have gone on since
    */
   readonly moved = (c: number, move: number): void => {
     const r = this.table.records;
-    this.notices.moved(c, move >>> 4, move & 15);
+    this.notices.moved(c, (move >>> 4) & 15, move & 15, (move & MOVE_ANSWERED) !== 0);
     this.restart(c, r.proto(c), r.state(c));
     this.synproxy.entered(c, r.state(c));
   };
@@ -726,7 +727,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
 
   readonly enter = (c: number, proto: Proto, state: number): void => {
     const r = this.table.records;
-    this.notices.moved(c, r.state(c), state);
+    this.notices.moved(c, r.state(c), state, r.isAnswered(c));
     r.setState(c, state);
     const inactive = proto.states[state]!.active === undefined ? CONN_F_INACTIVE : 0;
     const flags = r.flags(c);

@@ -217,6 +217,10 @@ export class Records {
   endAck(c: number): number {
     return this.u32[c * WORDS + END_ACK]!;
   }
+  /** True when the real server has sent a segment that was no reset. */
+  isAnswered(c: number): boolean {
+    return this.endSeq(c) !== 0 || this.endAck(c) !== 0;
+  }
   setEndSeq(c: number, seq: number): void {
     this.u32[c * WORDS + END_SEQ] = seq;
   }

@@ -1,5 +1,6 @@
 /** What an lcore notices of its real servers for passive health checks, and how often it tells. */
 import { describe, expect, it } from 'vitest';
+import { MOVE_ANSWERED } from '../../../src/core/layout.js';
 import type { Records } from '../../../src/ipvs/conn/records.js';
 import { DestNotices, type Notice } from '../../../src/ipvs/dest-notices.js';
 import type { Dest, Services } from '../../../src/ipvs/service.js';
@@ -82,6 +83,18 @@ describe('TCP', () => {
     rig.ipvs.moved(1, (3 << 4) | 6);
     rig.advance(1100);
     expect(sums()).toEqual({ 1: [1, 1] });
+  });
+
+  it('a refusal that the native loop saw before the real server said something is one, and none behind that', () => {
+    const { rig, sums } = checked();
+    rig.fromClient(syn());
+    const { records } = rig.ipvs.table;
+    // In the same poll, behind the reset.
+    records.setEndSeq(1, 4711);
+    rig.ipvs.moved(1, (3 << 4) | 6);
+    rig.ipvs.moved(1, MOVE_ANSWERED | (3 << 4) | 6);
+    rig.advance(1100);
+    expect(sums()).toEqual({ 1: [1, 0] });
   });
 
   it('a client that goes away in the middle of the handshake says nothing about a server that has answered', () => {
