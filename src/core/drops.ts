@@ -202,7 +202,7 @@ const TABLE = {
   },
   SYNPROXY_BAD_ACK: {
     text: 'ACK to a syn-proxy service with a wrong SYN cookie',
-    hint: 'an attack, or a packet of a connection that has expired: its sender gets a RST, within a limit',
+    hint: "an attack, a segment ahead of a client's first, or of a connection that has expired: who goes on for 3.5 s gets a RST",
     svc: true,
   },
   SYNPROXY_NULL_ACK: {

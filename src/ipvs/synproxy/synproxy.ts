@@ -34,6 +34,7 @@ import { Answer } from './answer.js';
 import type { SynproxyConfig } from './config.js';
 import { Cookies, mssOf, NO_WSCALE, sackOf, timestampOf, wscaleOf } from './cookie.js';
 import { isDead } from './dead.js';
+import { Doubts } from './doubts.js';
 import { Handshakes } from './handshakes.js';
 import { NONE, Offer, offerLen, writeOffer } from './offer.js';
 import { Reflexes } from './reflexes.js';
@@ -60,7 +61,7 @@ export interface SynproxyHost {
   dropFor(p: number, svc: Svc | undefined, reason: number): void;
 }
 
-/** RSTs to who shows no cookie, each second. */
+/** RSTs to who goes on without a cookie, each second. */
 const RESETS_PER_SECOND = 1000;
 const OPENING = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN;
 
@@ -70,6 +71,7 @@ export class Synproxy {
   readonly handshakes: Handshakes;
   private readonly reflexes: Reflexes;
   private readonly offer = new Offer();
+  private readonly doubts = new Doubts();
   private readonly resets = new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND);
   /** By state: 1 where a cookie may replace the connection. */
   private readonly reusable = new Uint8Array(tcpProto.states.length);
@@ -131,7 +133,8 @@ export class Synproxy {
     const cookie = (tcp.ack(b, l4) - 1) >>> 0;
     const data = this.cookies.check(caddr, vaddr, b.u32(l4), isn, cookie);
     if (data < 0) {
-      if (this.resets.take(packets.nowMs)) {
+      const now = packets.nowMs;
+      if (this.doubts.isOld(caddr, b.u32(l4), cookie, now) && this.resets.take(now)) {
         packets.countEvent(EVENT.SYNPROXY_RESET);
         refuse(host.x, p);
       }

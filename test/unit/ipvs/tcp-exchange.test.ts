@@ -1,12 +1,13 @@
 /**
  * Whatever is lost, doubled, held back or comes late between a client and its server, Full-NAT delivers exactly the bytes that
- * were sent, and the server's first segment with data tells the client's address.
+ * were sent, and the server's first segment with data tells the client's address: with syn-proxy as well.
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import type { SynproxyConfig } from '../../../src/ipvs/synproxy/config.js';
 import { decode, tcp } from '../../support/frames.js';
 import { type Segment, TcpEnd } from '../../support/tcp-model.js';
-import { CLIENT, Rig, RS, VIP } from './rig.js';
+import { CLIENT, CLIENT_PORT, Rig, RS, RS_PORT, VIP } from './rig.js';
 
 /** A client's 0 stands for "not known" in records; a late SYN of such a one is not told from a new one. */
 const ISNS = [1, 2, 0x7ffffff0, 0x80000000, 0xfffffff0, 0xffffffff];
@@ -69,9 +70,12 @@ class Cable {
   }
 }
 
-function play(e: Exchange): void {
-  const rig = new Rig({ config: { tcp: { rebase: true, toa: true, keepTimestamps: e.keepTimestamps } } });
-  rig.serve();
+function play(e: Exchange, synproxy?: Partial<SynproxyConfig>): void {
+  const { keepTimestamps } = e;
+  const rig = new Rig({
+    config: { tcp: { rebase: true, toa: true, keepTimestamps }, ...(synproxy && { synproxy }) },
+  });
+  rig.serve('tcp', { synproxy: synproxy !== undefined });
   const both = { mss: e.mss, sack: e.sack, timestamps: e.timestamps };
   const client = new TcpEnd({ isn: e.clientIsn, data: e.asks, active: true, ...both });
   const server = new TcpEnd({ isn: e.serverIsn, data: e.answers, active: false, ...both });
@@ -80,19 +84,22 @@ function play(e: Exchange): void {
   const frameOf = (s: Segment, src: string, dst: string): Uint8Array =>
     tcp({ ...s, tcpOptions: s.options, src, dst, df: true });
   let local = '';
+  // Syn-proxy also answers, and asks by itself.
+  const deliver = (out: { client: Uint8Array[]; server: Uint8Array[] }): void => {
+    for (const f of out.server) {
+      const d = decode(f);
+      local = `${d.ip!.src}:${d.tcp!.sport}`;
+      server.receive(d.tcp!);
+    }
+    for (const f of out.client) client.receive(decode(f).tcp!);
+  };
   for (let n = 0; n < MOST_STEPS && !(client.done && server.done); n++) {
     const now = n * STEP_MS;
     up.put(client.send(now), now);
-    for (const s of up.take(now))
-      for (const f of rig.fromClient(frameOf(s, CLIENT, VIP))) {
-        const d = decode(f);
-        local = `${d.ip!.src}:${d.tcp!.sport}`;
-        server.receive(d.tcp!);
-      }
+    for (const s of up.take(now)) deliver(rig.input(CLIENT_PORT, frameOf(s, CLIENT, VIP)));
     down.put(server.send(now), now);
-    for (const s of down.take(now))
-      for (const f of rig.fromServer(frameOf(s, RS, local))) client.receive(decode(f).tcp!);
-    rig.advance(STEP_MS, STEP_MS);
+    for (const s of down.take(now)) deliver(rig.input(RS_PORT, frameOf(s, RS, local)));
+    deliver(rig.advance(STEP_MS, STEP_MS));
   }
   expect(client.complaints).toEqual([]);
   expect(server.complaints).toEqual([]);
@@ -105,5 +112,22 @@ function play(e: Exchange): void {
 }
 
 it('delivers exactly what was sent', { timeout: 120_000 }, () => {
-  fc.assert(fc.property(exchange, play), { numRuns: 60 });
+  fc.assert(
+    fc.property(exchange, (e) => play(e)),
+    { numRuns: 60 },
+  );
+});
+
+/** How syn-proxy may be set up. */
+const setup: fc.Arbitrary<Partial<SynproxyConfig>> = fc.record({
+  mss: fc.constantFrom(536, 1452),
+  sack: fc.boolean(),
+  timestamp: fc.boolean(),
+  wscale: fc.constantFrom(0, 7),
+  deferRsSyn: fc.boolean(),
+  closeClientWindow: fc.boolean(),
+});
+
+it('delivers exactly what was sent, with syn-proxy', { timeout: 120_000 }, () => {
+  fc.assert(fc.property(exchange, setup, play), { numRuns: 60 });
 });
