@@ -18,6 +18,7 @@ const ENGINE = 'native/src/engine.cc';
 const REWRITE = 'native/src/rewrite.h';
 const PARSE = 'native/src/parse.h';
 const RULES = 'native/src/flow_rules.cc';
+const STORM = 'native/src/storm.h';
 
 /** Suite (part of a file's name in test/native, or tools/sanitize), what is broken, file, text, what stands there instead. */
 const MUTANTS = [
@@ -57,6 +58,8 @@ const MUTANTS = [
   [TALK, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],
   [TALK, 'native: last packet seen', ENGINE, 'd.lastSeenMs = pass.now;', ''],
   [TALK, 'native: TTL of direct routing', ENGINE, 'if (pass.hops != 0) count_down(l3, 0, pass.hops);', ''],
+  [TALK, 'native: storm of acknowledgements', STORM, 'c.sameAcks >= most', 'false'],
+  [TALK, 'native: data of the client in a storm', STORM, 'data != c.clientData', 'false'],
   // And the other way round.
   [
     DIFF,

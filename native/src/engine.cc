@@ -4,6 +4,7 @@
 
 #include "fence.h"
 #include "rewrite.h"
+#include "storm.h"
 #include "syn_answer.h"
 
 namespace dpvs {
@@ -25,8 +26,14 @@ void set_behind(Lcore& lc, uint32_t conn) {
 }
 
 /** `observe` of src/ipvs/proto/tcp.ts. `len` = transport header and data. */
-inline void observe_tcp(Conn4& c, const char* l4, uint32_t len) {
+inline void observe_tcp(Conn4& c, const char* l4, uint32_t len, bool same) {
   const auto flags = load<uint8_t>(l4 + 13);
+  if (unlikely(same)) {
+    observe_same(c, len);
+  } else {
+    c.sameAcks = 0;
+    c.lastWindow = load16(l4 + 14);
+  }
   if ((flags & TCP_RST) != 0) return;
   const uint32_t header = (load<uint8_t>(l4 + 12) >> 4) * 4u;
   const uint32_t seq = load32(l4 + 4) + (len - header) + ((flags & TCP_SYN) != 0) + ((flags & TCP_FIN) != 0);
@@ -143,9 +150,15 @@ inline __attribute__((always_inline)) bool forward(Pass& pass, rte_mbuf* m, char
   const Steps& steps = tcp ? lc.rules.tcp_steps : lc.rules.udp_steps;
   const uint32_t flags = tcp ? load<uint8_t>(l3 + IP_HEADER + 13) : 0;
   const uint32_t state = d.state % ProtoRules::STATES;
+  bool same = false;
   if (tcp && out == DIR_IN) {
     const uint8_t refused = lc.rules.refused_option[d.fwd % RTE_DIM(lc.rules.refused_option)];
     if (unlikely(refused != 0 && has_option(l3 + IP_HEADER, refused))) return false;
+  } else if (tcp && lc.rules.tcp.observe) {
+    // The shared line, which answers over TCP need anyhow.
+    const Conn4& c = lc.flows.conn(ref);
+    same = says_the_same(c, l3 + IP_HEADER, total - IP_HEADER, pass.now);
+    if (unlikely(same && is_storm(c, total - IP_HEADER, lc.rules.ack_storm))) return false;
   }
   const uint8_t next = (&steps.next[0][0][0])[steps.at[out][d.fwd % RTE_DIM(steps.at[0])] + flags * ProtoRules::STATES + state];
   if (unlikely(next != state)) {
@@ -162,7 +175,7 @@ inline __attribute__((always_inline)) bool forward(Pass& pass, rte_mbuf* m, char
                 offsetof(DestStats, outPackets) == offsetof(DestStats, inPackets) + 16 &&
                 offsetof(DestStats, outBytes) == offsetof(DestStats, outPackets) + 8);
   count(&dest.inPackets + 2 * out, bytes);
-  if (tcp && out == DIR_OUT && lc.rules.tcp.observe) observe_tcp(lc.flows.conn(ref), l3 + IP_HEADER, total - IP_HEADER);
+  if (tcp && out == DIR_OUT && lc.rules.tcp.observe) observe_tcp(lc.flows.conn(ref), l3 + IP_HEADER, total - IP_HEADER, same);
   a.usedMs = pass.now;
   unfence(m);
   const char* received = l3 - ETH_HEADER;

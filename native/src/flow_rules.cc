@@ -79,6 +79,7 @@ Napi::Value set_rules(const Napi::CallbackInfo& info) {
   FlowRules rules;
   rules.dests = area<DestStats>(lc, o, "destOffset", DEST_CAP);
   if (!o.Get("svcOffset").IsUndefined()) rules.svcs = area<SvcStats>(lc, o, "svcOffset", SVC_CAP);
+  rules.ack_storm = static_cast<uint16_t>(int_of(o, "ackStorm", 0, UINT16_MAX));
   rules.count_hop = to_bool(o.Get("xmitTtl"), "xmitTtl");
   memcpy(rules.table_in, bytes_of(o, "tableIn", sizeof(rules.table_in)), sizeof(rules.table_in));
   memcpy(rules.refused_option, bytes_of(o, "refusedOption", sizeof(rules.refused_option)), sizeof(rules.refused_option));

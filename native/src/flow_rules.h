@@ -47,6 +47,8 @@ struct Steps {
 struct FlowRules {
   bool known = false;
   bool count_hop = false;
+  /** Rounds of a storm of acknowledgements before the real server's are for TypeScript. */
+  uint16_t ack_storm = UINT16_MAX;
   DestStats* dests = nullptr;
   /** By slot of the service, or nullptr. */
   SvcStats* svcs = nullptr;

@@ -252,8 +252,8 @@ export const IPVS_ITEMS: readonly Item[] = [
     'ipvs.tcp.synproxy.ackStormThresh',
     int(1, 999),
     10,
-    'Duplicate ACKs before further ones are dropped.',
-    { unit: 'packets', effect: 'later' },
+    'Rounds of a storm of acknowledgements, client and real server answering each other with nothing new, before it is ended.',
+    { unit: 'packets' },
   ),
   onReload(
     `${SYNPROXY}/max_ack_saved`,

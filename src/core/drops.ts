@@ -227,6 +227,10 @@ const TABLE = {
     text: 'kept for a real server that has refused the connection or did not answer',
     hint: 'is the real server up?',
   },
+  ACK_STORM: {
+    text: 'acknowledgement of a storm: client and real server answer each other with nothing new',
+    hint: 'both ends disagree about their numbers; ipvs_defs/tcp/synproxy/ack_storm_thresh',
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

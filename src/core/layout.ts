@@ -367,7 +367,15 @@ export const CONN4 = struct(
     proxy: 'u32',
     /** Added to the real server's time stamps and taken from their echo (FLOW_ACTION.TIMESTAMP). */
     tsDelta: 'u32',
-    spare: ['u32', 2],
+    /**
+     * A storm of acknowledgements (src/ipvs/proto/tcp-storm.ts): how often the client has done nothing but acknowledge between two
+     * that are alike, the window of the real server's last segment, and, when one was like the last, the low bits of the
+     * client's packets and of its bytes beyond bare acknowledgements.
+     */
+    sameAcks: 'u16',
+    lastWindow: 'u16',
+    clientPackets: 'u16',
+    clientData: 'u16',
   },
   64,
 );

@@ -138,6 +138,8 @@ export interface FlowRules {
   svcOffset?: number;
   /** Count the hop of forwarded packets. */
   xmitTtl: boolean;
+  /** Rounds of a storm of acknowledgements before the real server's are for TypeScript. */
+  ackStorm: number;
   /** By forwarding mode (CONN4.fwd), 8 entries: the table of packets from the client, 255 = leave the mode to TypeScript. */
   tableIn: Uint8Array;
   /** By forwarding mode, 8 entries: a client's segment with a TCP option of this kind is for TypeScript; 0 = none. */

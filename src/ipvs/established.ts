@@ -39,7 +39,7 @@ import { shiftNumbers } from './xmit/seq.js';
 
 /** Lets the packets that a stack receives take the short way. */
 export function takeShortWay(netif: Netif, inet: InetStack, ipvs: Ipvs): void {
-  netif.shortcut = shortWay(netif, inet, ipvs, flowRules(0, ipvs.x.xmitTtl));
+  netif.shortcut = shortWay(netif, inet, ipvs, flowRules(0, ipvs.x.xmitTtl, undefined, ipvs.x.tcp.ackStorm));
 }
 
 // Words of an mbuf.
@@ -144,7 +144,7 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
   const { packets, stats } = ipvs;
   const { records } = ipvs.table;
   const { portMacs } = netif;
-  const { xmitTtl } = rules;
+  const { xmitTtl, ackStorm } = rules;
   const { bufferOffset } = packets;
   const generation = inet.generationCell;
   const arena = packets.bytes.buffer;
@@ -270,11 +270,15 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
     const dest = mode & 0xffff;
     if ((stats.flags(dest) & DEST_F_EXCEPTION) !== 0) return false;
 
-    // From here on it is ours.
     const now = packets.nowMs;
+    if (isTcp && (ref & 1) === DIR_OUT) {
+      if (tcpProto.isStorm!(records, ref >>> 1, bytes, l2 + L4, room, now, ackStorm)) return false;
+      tcpProto.observe!(records, ref >>> 1, bytes, l2 + L4, room, now);
+    }
+
+    // From here on it is ours.
     rec32[dir + LAST_SEEN] = now;
     adj32[adj + ADJ_USED] = now;
-    if (isTcp && (ref & 1) === DIR_OUT) tcpProto.observe!(records, ref >>> 1, bytes, l2 + L4, room);
     records.count(ref >>> 1, ref & 1, total);
     stats.packet(dest, ref & 1, total);
 

@@ -5,17 +5,24 @@ import * as tcp from '../wire/tcp.js';
 import { PROTOS } from './proto/index.js';
 import { NO_EVENT, type Proto } from './proto/table.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
+import { TCP_DEFAULTS } from './xmit/xmit.js';
 
 /** "No event" and "no table" in tables of bytes. */
 export const NONE = 255;
 const TCP_FLAGS = 256;
 
 /** @param svcOffset without it the native loop counts no drops by service */
-export function flowRules(destOffset: number, xmitTtl: boolean, svcOffset?: number): FlowRules {
+export function flowRules(
+  destOffset: number,
+  xmitTtl: boolean,
+  svcOffset?: number,
+  ackStorm = TCP_DEFAULTS.ackStorm,
+): FlowRules {
   return {
     destOffset,
     ...(svcOffset === undefined ? {} : { svcOffset }),
     xmitTtl,
+    ackStorm,
     tableIn: Uint8Array.from(XMIT_BY_FWD, (x) => x?.tableIn ?? NONE),
     refusedOption: Uint8Array.from(XMIT_BY_FWD, (x) => x?.refusedOption ?? 0),
     protos: PROTOS.filter((p) => p.native).map(flowProto),

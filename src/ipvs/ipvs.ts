@@ -709,6 +709,14 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       packets.drop(p, DROP.SCTP_FRAGMENT);
       return;
     }
+    if (d === DIR_OUT && proto.observe !== undefined) {
+      const len = packets.end(p) - l4;
+      if (proto.isStorm!(r, c, b, l4, len, packets.nowMs, this.x.tcp.ackStorm)) {
+        packets.drop(p, DROP.ACK_STORM);
+        return;
+      }
+      proto.observe(r, c, b, l4, len, packets.nowMs);
+    }
     this.taken = c * 2 + d;
     r.setLastSeenMs(c, d, packets.nowMs);
     const event = proto.event(b, l4, packets.end(p));
@@ -717,7 +725,6 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       const next = step(proto, d === DIR_OUT ? TABLE_OUT : xmit.tableIn, event, state);
       if (next !== state) this.enter(c, proto, next);
     }
-    if (d === DIR_OUT) proto.observe?.(r, c, b, l4, packets.end(p) - l4);
     this.count(c, d, ipv4.totalLen(b, l3));
     if (isFragment) this.renumber(c, d, l3, this.fragmentId);
     xmit.send(this.x, p, c, d);

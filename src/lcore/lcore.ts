@@ -108,7 +108,10 @@ export class Lcore {
       lcores: task.lcores,
       config,
     });
-    native.flowRules(id, flowRules(task.stats.destOffset, config.xmitTtl, task.stats.svcOffset));
+    native.flowRules(
+      id,
+      flowRules(task.stats.destOffset, config.xmitTtl, task.stats.svcOffset, config.tcp.ackStorm),
+    );
     this.ipvs.notices.send = (notices) => this.tell({ t: 'dests', notices });
     takeShortWay(this.netif, this.inet, this.ipvs);
     if (config.flowOffload) this.netif.offload();

@@ -72,6 +72,7 @@ const stackConfig = (c: Config, lcores: number): StackConfig => ({
     rebase: c.ipvs.tcp.seqRebase,
     keepTimestamps: c.ipvs.tcp.timestamp === 'keep',
     toa: c.ipvs.tcp.toa,
+    ackStorm: c.ipvs.tcp.synproxy.ackStormThresh,
   },
   snatTimeouts: c.ipvs.conn.snatTimeouts,
   floodHigh: c.ipvs.conn.floodHigh,

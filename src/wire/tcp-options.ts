@@ -53,6 +53,12 @@ export function first(b: Bytes, at: number, end: number): number {
   return -1;
 }
 
+/** True when the options are none, or the timestamps that established connections carry (RFC 7323, appendix A). */
+export function isPlain(b: Bytes, l4: number): boolean {
+  const len = headerLen(b, l4) - HEADER_LEN;
+  return len === 0 || (len === 12 && b.u32(l4 + HEADER_LEN) === 0x0101080a);
+}
+
 /** Overwrites the option at `at` by padding. */
 export function blank(b: Bytes, l4: number, at: number): number {
   const len = b.u8(at + 1);

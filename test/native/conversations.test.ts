@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Command } from '../../src/control/schema.js';
+import { DROP } from '../../src/core/drops.js';
 import { XMITS } from '../../src/ipvs/xmit/index.js';
 import { tcp, udp } from '../support/frames.js';
 import { Pair } from './support/pair.js';
@@ -18,9 +19,12 @@ const LOCAL = '192.168.0.200';
 /** Stands for an outer world beyond SNAT. */
 const PEER = '10.1.2.99:53';
 const DEFAULT_MTU = 1500;
+/** Rounds of acknowledgements that pass. */
+const STORM = 1;
 
 let ports: number[] = [];
 const hits = new Map<string, number>();
+let storms = 0;
 
 beforeAll(() => {
   startEal();
@@ -55,7 +59,18 @@ type Step =
   | { t: 'wait'; ms: number }
   | { t: 'turn' }
   | { t: 'restart' }
-  | { t: 'command'; n: number };
+  | { t: 'command'; n: number }
+  | Storm;
+/** Client and real server acknowledge what they have acknowledged, by turns; one of the client's may have data. */
+interface Storm {
+  t: 'storm';
+  client: number;
+  seq: number;
+  ack: number;
+  rounds: number;
+  dataAt: number;
+  alone: boolean;
+}
 
 const word = fc.oneof(fc.constantFrom(0, 1, 2, 30, 0x7fffffff, 0x80000000, 0xffffffff), fc.nat(0xffffffff));
 const packet: fc.Arbitrary<Packet> = fc.record({
@@ -89,10 +104,34 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ t: fc.constant('command' as const), n: fc.nat(CHANGES().length - 1) }),
   },
   { weight: 1, arbitrary: fc.constant({ t: 'restart' as const }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      t: fc.constant('storm' as const),
+      client: fc.nat(CLIENTS - 1),
+      seq: word,
+      ack: word,
+      rounds: fc.integer({ min: 3, max: 8 }),
+      dataAt: fc.nat(12),
+      alone: fc.boolean(),
+    }),
+  },
 );
+const packetsOf = ({ client, seq, ack, rounds, dataAt, alone }: Storm): Packet[] => {
+  const same = { t: 'packet' as const, client, ttl: 64, df: true, sum: true, alone };
+  const none = { data: 0 };
+  return [
+    // The numbers begin anew here, whatever was said before.
+    { ...same, back: true, flags: 'SA', seq: (seq - 1) >>> 0, ack, size: none },
+    ...Array.from({ length: rounds }, (_, n): Packet[] => [
+      { ...same, back: true, flags: 'A', seq, ack, size: none },
+      { ...same, back: false, flags: 'A', seq: ack, ack: seq, size: n === dataAt ? { data: 3 } : none },
+    ]).flat(),
+  ];
+};
 
 /** Everybody opens a connection. */
-const OPENING: readonly Step[] = Array.from({ length: CLIENTS }, (_, client): Packet => {
+const OPENING: readonly Packet[] = Array.from({ length: CLIENTS }, (_, client): Packet => {
   return {
     t: 'packet',
     client,
@@ -200,7 +239,7 @@ function play(t: Talk): void {
     ipvs: {
       xmitTtl: t.xmitTtl,
       uoaMaxTrail: t.address === 'option' ? 2 : 0,
-      tcp: { toa: t.address === 'option' },
+      tcp: { toa: t.address === 'option', ackStorm: STORM },
     },
     path: 'flow',
   });
@@ -217,7 +256,10 @@ function play(t: Talk): void {
         if (f.readUInt16BE(12) === 0x0800 && f[23] !== 4) seen.set(f.readUInt16BE(18), ends(f));
       pair.compare(where);
     };
-    const steps = [...OPENING, ...t.steps];
+    const steps: Exclude<Step, Storm>[] = [
+      ...OPENING,
+      ...t.steps.flatMap((s): Exclude<Step, Storm>[] => (s.t === 'storm' ? packetsOf(s) : [s])),
+    ];
     steps.forEach((s, n) => {
       const where = `step ${n}`;
       if (s.t === 'wait') now += s.ms;
@@ -250,6 +292,7 @@ function play(t: Talk): void {
     });
     turn('the end');
     hits.set(t.fwd, (hits.get(t.fwd) ?? 0) + pair.tested.stat('flowHits'));
+    storms += pair.plain.packets.dropped(DROP.ACK_STORM);
   } finally {
     pair.close();
   }
@@ -264,4 +307,5 @@ test('and the native loop took part', () => {
   console.log(JSON.stringify(Object.fromEntries(hits)));
   for (const fwd of ['fullnat', 'nat', 'snat', 'dr', 'tunnel'])
     expect(hits.get(fwd), fwd).toBeGreaterThan(50);
+  expect(storms).toBeGreaterThan(20);
 });

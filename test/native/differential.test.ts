@@ -95,7 +95,7 @@ function run(seed: number, most: number): void {
       uoaMaxTrail: r.pick([0, 0, 0, 3]),
       uoaMode: r.pick(['opp', 'ipo'] as const),
       // With it, packets of TCP are for the stack until the real server has spoken.
-      tcp: { toa: r.chance(40) },
+      tcp: { toa: r.chance(40), ackStorm: r.pick([1, 2, 10]) },
       defenceTcpDrop: seed % 2 === 0,
       defenceUdpDrop: seed % 4 < 2,
       ...(r.chance(50)

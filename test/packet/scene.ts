@@ -87,7 +87,14 @@ export class Scene<N extends LabNative> {
     takeShortWay(lab.netif, lab.inet, this.ipvs);
     lab.onTick.push((now) => this.ipvs.tick(now));
     if (o.flows === true) {
-      native.flows!.rules(flowRules(native.flows!.destOffset, config.xmitTtl ?? false));
+      native.flows!.rules(
+        flowRules(
+          native.flows!.destOffset,
+          config.xmitTtl ?? false,
+          undefined,
+          config.tcp?.ackStorm ?? UNTOUCHED.ackStorm,
+        ),
+      );
       lab.onMoved.push((c, move) => this.ipvs.moved(c, move));
       lab.netif.offload();
     }

@@ -53,7 +53,7 @@ const addr: Command = {
 const svc = { proto: 'tcp' as const, addr: VIP_IP, port: 80 };
 const dest = { addr: RS_IP, port: 80 };
 const SCENE = {
-  config: { tcp: { rebase: true, keepTimestamps: false, toa: true } },
+  config: { tcp: { rebase: true, keepTimestamps: false, toa: true, ackStorm: 3 } },
   setup: [
     addr,
     { op: 'neigh.add', dev: 'dpdk0', addr: CLIENT_IP, lladdr: CLIENT_MAC },
@@ -120,6 +120,24 @@ export const TOA_FIXTURES: Fixture[] = [
         ],
       },
     ],
+  },
+  {
+    ...SCENE,
+    what: 'Full-NAT TCP: acknowledgements that answer each other are dropped after so many rounds (here 3), those that data has caused are not',
+    steps: [
+      ...TALKING,
+      // The first one says from where the client is watched.
+      ...NOPS(1 + 3).flatMap(() => [s2c(21, 11, { flags: 'A' }), c2s(12, 21, { flags: 'A' })]),
+      { in: s2c(21, 11, { flags: 'A' }).in!, out: [] },
+      s2c(21, 11, { flags: 'A', window: 99 }),
+      ...NOPS(8).flatMap(() => [
+        c2s(30, 21, { flags: 'PA', data: ramp(1) }),
+        s2c(21, 11, { flags: 'A', window: 99 }),
+      ]),
+      ...NOPS(8).map(() => s2c(21, 11, { flags: 'A', window: 99 })),
+    ],
+    drops: { ACK_STORM: 1 },
+    open: 1,
   },
   {
     ...SCENE,

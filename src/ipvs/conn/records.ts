@@ -23,6 +23,10 @@ const ISN_IN = C.isnIn >>> 2;
 const ISN_OUT = C.isnOut >>> 2;
 const SOURCE = C.source >>> 2;
 const SOURCE_GENERATION = C.sourceGeneration >>> 2;
+const SAME_ACKS = C.sameAcks >>> 1;
+const LAST_WINDOW = C.lastWindow >>> 1;
+const CLIENT_PACKETS = C.clientPackets >>> 1;
+const CLIENT_DATA = C.clientData >>> 1;
 const END_SEQ = C.endSeq >>> 2;
 const END_ACK = C.endAck >>> 2;
 const PROXY = C.proxy >>> 2;
@@ -133,6 +137,10 @@ export class Records {
     const seenOut = this.u32[(c * SIZE + OUT + D.lastSeenMs) >>> 2]!;
     return ((seenIn - seenOut) | 0) > 0 ? seenIn : seenOut;
   }
+  /** The same of direction `d`. */
+  seenMs(c: number, d: number): number {
+    return this.u32[(this.dir(c, d) + D.lastSeenMs) >>> 2]!;
+  }
   /** Notes a packet of direction `d`. */
   setLastSeenMs(c: number, d: number, nowMs: number): void {
     this.u32[(this.dir(c, d) + D.lastSeenMs) >>> 2] = nowMs;
@@ -208,6 +216,39 @@ export class Records {
   }
   setIsnOut(c: number, isn: number): void {
     this.u32[c * WORDS + ISN_OUT] = isn;
+  }
+
+  /** See CONN4. */
+  sameAcks(c: number): number {
+    return this.u16[c * 2 * WORDS + SAME_ACKS]!;
+  }
+  lastWindow(c: number): number {
+    return this.u16[c * 2 * WORDS + LAST_WINDOW]!;
+  }
+  clientPackets(c: number): number {
+    return this.u16[c * 2 * WORDS + CLIENT_PACKETS]!;
+  }
+  clientData(c: number): number {
+    return this.u16[c * 2 * WORDS + CLIENT_DATA]!;
+  }
+  setSameAcks(c: number, n: number): void {
+    this.u16[c * 2 * WORDS + SAME_ACKS] = n;
+  }
+  setLastWindow(c: number, window: number): void {
+    this.u16[c * 2 * WORDS + LAST_WINDOW] = window;
+  }
+  setClientSeen(c: number, packets: number, data: number): void {
+    this.u16[c * 2 * WORDS + CLIENT_PACKETS] = packets;
+    this.u16[c * 2 * WORDS + CLIENT_DATA] = data;
+  }
+  /** The client's packets, and its bytes beyond so many packets of `bare` bytes; both modulo 2^16. */
+  packetsOfClient(c: number): number {
+    return this.u32[(this.dir(c, DIR_IN) + D.packets) >>> 2]! & 0xffff;
+  }
+  bytesBeyond(c: number, bare: number): number {
+    return (
+      ((this.f64[(this.dir(c, DIR_IN) + D.bytes) >>> 3]! >>> 0) - this.packetsOfClient(c) * bare) & 0xffff
+    );
   }
 
   /** Next sequence number of the real server and the last one that it acknowledged, in the numbers that it sees. */

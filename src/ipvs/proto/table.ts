@@ -96,8 +96,13 @@ export interface Proto {
    * @param len of header and data; the beginning, up to `end`, is there
    */
   rewrite?(b: Bytes, l4: number, len: number, end: number, sport: number, dport: number): void;
-  /** Notes what a packet of the real server says, `len` bytes from its transport header on. */
-  observe?(r: Records, c: number, b: Bytes, l4: number, len: number): void;
+  /**
+   * Notes what a packet of the real server says, `len` bytes from its transport header on. Call it before the time of the packet
+   * is noted.
+   */
+  observe?(r: Records, c: number, b: Bytes, l4: number, len: number, nowMs: number): void;
+  /** True for a packet of the real server, as above, that goes on with a storm of acknowledgements of more than `most` rounds. */
+  isStorm?(r: Records, c: number, b: Bytes, l4: number, len: number, nowMs: number, most: number): boolean;
   /** Called when a connection has expired, before it is released. */
   expired?(x: XmitContext, c: number): void;
 }

@@ -9,6 +9,7 @@ import type { Records } from '../conn/records.js';
 import type { XmitContext } from '../xmit/xmit.js';
 import { compile, NO_EVENT, ofOneShape, type Proto } from './table.js';
 import { resetBoth } from './tcp-reset.js';
+import { isStorm, observeStorm } from './tcp-storm.js';
 
 /** States by number. */
 export const TCP = {
@@ -107,8 +108,9 @@ export const tcp: Proto = {
   },
 
   /** How far the real server has come, both ways: what a reset must carry to be believed (RFC 5961 section 3.2). */
-  observe(r: Records, c: number, b: Bytes, l4: number, len: number): void {
+  observe(r: Records, c: number, b: Bytes, l4: number, len: number, nowMs: number): void {
     const flags = wire.flags(b, l4);
+    observeStorm(r, c, b, l4, len, nowMs);
     if ((flags & RST) !== 0) return;
     const seq = (wire.seq(b, l4) + wire.segmentLen(b, l4, len)) >>> 0;
     const ack = (flags & ACK) !== 0 ? wire.ack(b, l4) : 0;
@@ -118,6 +120,8 @@ export const tcp: Proto = {
     if (first || ((seq - r.endSeq(c)) | 0) > 0) r.setEndSeq(c, seq);
     if (first || ((flags & ACK) !== 0 && ((ack - r.endAck(c)) | 0) > 0)) r.setEndAck(c, ack);
   },
+
+  isStorm,
 
   /** Neither end knows that we have forgotten an established connection: tell them. */
   expired(x: XmitContext, c: number): void {

@@ -386,8 +386,8 @@ export class Synproxy {
     const isn = tcp.seq(b, l4);
     const window = tcp.window(b, l4);
     host.count(c, DIR_OUT, ipv4.totalLen(b, l3));
+    tcpProto.observe!(r, c, b, l4, packets.end(p) - l4, packets.nowMs);
     r.setLastSeenMs(c, DIR_OUT, packets.nowMs);
-    tcpProto.observe!(r, c, b, l4, packets.end(p) - l4);
     setSeqDelta(r, c, DIR_OUT, (h.cookie[e]! - isn) | 0);
     const scale = this.joinOptions(b, c, e, l4);
     packets.drop(p, DROP.SYNPROXY_SYNACK);

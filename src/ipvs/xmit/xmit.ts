@@ -8,7 +8,7 @@ import type { Svc } from '../service.js';
 import type { TunnelMtus } from './tunnel-mtu.js';
 import type { Ways } from './ways.js';
 
-/** What Full-NAT does to TCP, from dpvs.conf. */
+/** What is done to TCP, all but the last by Full-NAT, from dpvs.conf. */
 export interface TcpConfig {
   /** Sequence numbers of clients are re-based. */
   rebase: boolean;
@@ -16,9 +16,16 @@ export interface TcpConfig {
   keepTimestamps: boolean;
   /** Real servers are told the client's address by TCP option 254. */
   toa: boolean;
+  /** Rounds of acknowledgements that say nothing new before a real server's are dropped (proto/tcp-storm.ts). */
+  ackStorm: number;
 }
 
-export const TCP_DEFAULTS: Readonly<TcpConfig> = { rebase: true, keepTimestamps: false, toa: true };
+export const TCP_DEFAULTS: Readonly<TcpConfig> = {
+  rebase: true,
+  keepTimestamps: false,
+  toa: true,
+  ackStorm: 10,
+};
 
 /** What sending needs. */
 export interface XmitContext {

@@ -152,7 +152,7 @@ export class Side {
         sum.ups += ups;
       }
     };
-    native.flowRules(o.id, flowRules(DEST_AT, o.ipvs.xmitTtl ?? false));
+    native.flowRules(o.id, flowRules(DEST_AT, o.ipvs.xmitTtl ?? false, undefined, o.ipvs.tcp?.ackStorm));
     if (o.path === 'flow') this.netif.offload();
     if (o.path !== 'stack') this.takeShortWay();
     for (const c of snapshot) this.replica.apply(c, true);

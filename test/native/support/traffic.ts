@@ -321,6 +321,7 @@ export class World {
       if (r.chance(80)) this.tcpOptions(l4 + 20, Math.min(l4 + words * 4, length));
       frame[l4 + 12] = (20 + data >= words * 4 ? words : 5) << 4;
       frame[l4 + 13] = r.chance(90) ? r.pick(TCP_SHAPES) : r.below(256);
+      frame.writeUInt16BE(r.chance(80) ? 500 : r.u16(), l4 + 14);
       if (frame[l4 + 13] === 0x12 && r.chance(90)) frame.writeUInt32BE(ISN, l4 + 4);
       frame.writeUInt16BE(sum, l4 + 16);
     } else {

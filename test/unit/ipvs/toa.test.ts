@@ -6,10 +6,11 @@ import { Isn } from '../../../src/ipvs/isn.js';
 import { sharedMemory } from '../../../src/ipvs/shared.js';
 import { parseIpv4 } from '../../../src/wire/ipv4.js';
 import { decode, icmp, ramp, tcp, type TcpOptions } from '../../support/frames.js';
+import { UNTOUCHED } from '../../support/untouched.js';
 import { CLIENT, LIP, OUR_MAC, PEER_MAC, Rig, type RigOptions, RS, VIP } from './rig.js';
 
 const LOCAL = `${LIP}:1025`;
-const ON = { rebase: true, keepTimestamps: false, toa: true };
+const ON = { rebase: true, keepTimestamps: false, toa: true, ackStorm: 10 };
 /** 10.0.0.1:40000 as the option has it. */
 const TOA = [254, 8, 40000 >>> 8, 40000 & 255, 10, 0, 0, 1];
 const MSS = (mss: number): number[] => [2, 4, mss >>> 8, mss & 255];
@@ -180,7 +181,7 @@ describe('options of the handshake', () => {
   });
 
   it('none of it happens when it is off', () => {
-    opened({ config: { tcp: { rebase: false, keepTimestamps: true, toa: false } } });
+    opened({ config: { tcp: UNTOUCHED } });
     expect(delta).toBe(0);
     expect(server({ flags: 'SA', seq: 1, ack: ISN + 1, tcpOptions: MSS(1460) })).toEqual([
       toClient({ flags: 'SA', seq: 1, ack: ISN + 1, tcpOptions: MSS(1460) }),
