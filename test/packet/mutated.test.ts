@@ -181,7 +181,8 @@ describe.each([
         if (why !== undefined) wrong.push(`dpdk${port} ${why} ${Buffer.from(frame).toString('hex')}`);
       }
       const intact = frames.filter(
-        (frame) => isOurs(frame) && complaint(() => checkFrame(frame)) === undefined,
+        (frame) =>
+          isOurs(frame) && !isIcmpFragment(frame) && complaint(() => checkFrame(frame)) === undefined,
       );
       expect(intact.length).toBeGreaterThan(frames.length / 2);
       const file = join(scratch, `intact${port}.pcap`);
@@ -196,6 +197,10 @@ describe.each([
 
 /** ARP, or ICMP, TCP, UDP over IPv4: tshark finds fault with the insides of other protocols, which are not ours. */
 const isOurs = (frame: Uint8Array): boolean => frame[13] === 6 || [1, 6, 17].includes(frame[23]!);
+
+/** tshark joins them and judges the checksum of the whole, which a router hands on damaged as it is. */
+const isIcmpFragment = (frame: Uint8Array): boolean =>
+  frame[13] === 0 && frame[23] === 1 && ((frame[20]! & 0x3f) | frame[21]!) !== 0;
 
 function complaint(check: () => void): string | undefined {
   try {
