@@ -50,7 +50,8 @@ const BAD_NETWORK = [
 const BAD_TRANSPORT = [
   '(_ws.malformed and not icmp and (tcp or udp))',
   // Linux writes 0xffff for 0 into TCP too (skb_checksum_help); DR and tunnel hand it on.
-  '(tcp.checksum.status == "Bad" and tcp.checksum != 0xffff)',
+  // tshark takes what an ICMP error quotes of a segment for all of it: one that is cut short it cannot judge.
+  '(tcp.checksum.status == "Bad" and tcp.checksum != 0xffff and not (icmp and ip.len#2 + 28 > ip.len#1))',
   'udp.checksum.status == "Bad"',
   'sctp.checksum.status == "Bad"',
   '(udp and not icmp and not ip.fragment and ip.proto#1 != 4 and not (udp.length + ip.hdr_len#1 == ip.len#1))',
