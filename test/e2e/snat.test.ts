@@ -13,6 +13,8 @@ import { AGENT, settled, UDP_ECHO } from '../support/balanced.js';
 import { Daemon } from '../support/daemon.js';
 import { Recorder } from '../support/judge.js';
 import { type Kept, succeed, succeedSync, until } from '../support/process.js';
+import { startHaproxy } from '../support/servers/haproxy.js';
+import { iperf3, startIperf3 } from '../support/servers/iperf3.js';
 import { startNginx } from '../support/servers/nginx.js';
 import { ADDRESS, Topology } from '../support/topology.js';
 
@@ -49,6 +51,8 @@ describe.each([{ lcores: 1 }, { lcores: 2 }] as const)('SNAT on $lcores lcore(s)
     }
     writeFileSync(join(t.dir, 'big'), big);
     await startNginx(t, 'rs2', t.dir);
+    await startHaproxy(t, 'rs2');
+    await startIperf3(t, 'rs2');
     const echo = t.keep('rs2', ['node', UDP_ECHO, '7']);
     await until('the echo server listens', () => echo.stdout.includes('ready'));
     d = await Daemon.start(t, { lcores, sections: 'ipv4_defs {\n    forwarding on\n}\n' });
@@ -73,6 +77,19 @@ describe.each([{ lcores: 1 }, { lcores: 2 }] as const)('SNAT on $lcores lcore(s)
     expect(page).toMatch(new RegExp(`Your ip:port : ${WAN.replaceAll('.', '\\.')}:\\d+`));
   });
 
+  it('fetches a page of haproxy, which sees the WAN address too', async () => {
+    const page = await client('curl', '-sf', '--max-time', '10', `http://${SERVER}:8080/peer`);
+    expect(page).toMatch(new RegExp(`^haproxy ${WAN.replaceAll('.', '\\.')}:\\d+$`, 'm'));
+  });
+
+  it('lets iperf3 send 5 MB each way', async () => {
+    for (const toClient of [false, true]) {
+      const { sent, received } = await iperf3(t, SERVER, 5_000_000, toClient);
+      expect(sent).toBeGreaterThanOrEqual(5_000_000);
+      expect(received).toBeGreaterThan(2_500_000);
+    }
+  });
+
   it('carries 20 MB unchanged', async () => {
     const file = join(t.dir, 'fetched');
     await client('curl', '-sf', '--max-time', '60', '-o', file, `http://${SERVER}/big`);
@@ -87,6 +104,16 @@ describe.each([{ lcores: 1 }, { lcores: 2 }] as const)('SNAT on $lcores lcore(s)
   it('echoes UDP datagrams of every size up to the MTU of the way', async () => {
     const r = JSON.parse(await client('node', AGENT.udpSizes, SERVER, '7', '0', '1372'));
     expect(r).toMatchObject({ answered: 1373, wrong: 0, unanswered: [] });
+  });
+
+  it('echoes UDP datagrams that come and go in fragments', async () => {
+    for (const [from, to] of [
+      [1473, 1480],
+      [40000, 40003],
+    ] as const) {
+      const r = JSON.parse(await client('node', AGENT.udpSizes, SERVER, '7', String(from), String(to)));
+      expect(r).toMatchObject({ answered: to - from + 1, wrong: 0, unanswered: [] });
+    }
   });
 
   it('lets two hosts ping with one identifier at the same time', async () => {
