@@ -24,6 +24,7 @@
         "src/system.cc",
         "src/threads.cc",
         "src/transmit.cc",
+        "src/verdicts.cc",
         "src/zeroed.cc",
       ],
       "include_dirs": [

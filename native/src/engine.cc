@@ -302,6 +302,13 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
   *bytes += received;
   Pass pass(lc);
   const bool answers = lc.block->reflexCount != 0 && lc.block->reflexGeneration == pass.generation;
+  const bool listed = lc.rules.verdicts.any();
+  if (unlikely(listed)) {
+    for (uint16_t i = 0; i < n; i++) {
+      const char* l3 = rte_pktmbuf_mtod_offset(pkts[i], const char*, ETH_HEADER);
+      if (found[i].ref != SPECIAL) prefetch_verdicts(lc, key_at(l3, l3 + IP_HEADER), found[i].ref);
+    }
+  }
   uint16_t left = 0, answered = 0;
   for (uint16_t i = 0; i < n; i++) {
     rte_mbuf* m = pkts[i];
@@ -311,8 +318,10 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
     if (unlikely(ref >= SPECIAL || !is_of(*d, l3))) {
       if (ref != SPECIAL) ref = find(flows, l3);
       if (ref >= SPECIAL) {
+        if (unlikely(listed) && ref != SPECIAL && refused(lc, m, key_at(l3, l3 + IP_HEADER), FlowTable::NONE)) continue;
         if (answers && ref != SPECIAL && found[i].tcp) {
-          const uint32_t total = answer_syn(lc, m, pass.now);
+          const uint32_t total = answer_syn(lc, m, pass.now, listed);
+          if (unlikely(total == SYN_REFUSED)) continue;
           if (likely(total != 0)) {
             send_back(pass, m, total);
             answered++;
@@ -327,6 +336,7 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
       }
       d = &flows.dir(ref);
     }
+    if (unlikely(listed) && refused(lc, m, key_at(l3, l3 + IP_HEADER), ref)) continue;
     if (likely(forward(pass, m, l3, *d, ref, found[i].total, found[i].tcp))) continue;
     set_behind(lc, ref >> 1);
     hints[left] = static_cast<int32_t>(ref);

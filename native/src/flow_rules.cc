@@ -96,6 +96,16 @@ Napi::Value set_rules(const Napi::CallbackInfo& info) {
   }
   rules.tcp_steps.make(rules.tcp, rules.table_in);
   rules.udp_steps.make(rules.udp, rules.table_in);
+  const Napi::Value verdicts = o.Get("verdicts");
+  if (!verdicts.IsUndefined()) {
+    auto memory = to_shared(verdicts, "verdicts", VERDICT_BUCKETS + RTE_CACHE_LINE_SIZE);
+    const size_t buckets = (memory->ByteLength() - VERDICT_BUCKETS) / RTE_CACHE_LINE_SIZE;
+    if (!rte_is_power_of_2(buckets) || VERDICT_BUCKETS + buckets * RTE_CACHE_LINE_SIZE != memory->ByteLength() ||
+        reinterpret_cast<uintptr_t>(memory->Data()) % sizeof(uint64_t) != 0) {
+      fail(code::BAD_ARG, "verdicts: %zu bytes are no table", memory->ByteLength());
+    }
+    rules.verdicts = Verdicts(std::move(memory));
+  }
   rules.known = true;
   lc.rules = rules;
   return info.Env().Undefined();

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "layout.h"
+#include "verdicts.h"
 
 namespace dpvs {
 
@@ -59,6 +60,7 @@ struct FlowRules {
   ProtoRules tcp;
   ProtoRules udp;
   Steps tcp_steps, udp_steps;
+  Verdicts verdicts;
 };
 
 /** Counts a drop of the service in a slot (`SvcStats.drop` of src/ipvs/svc-stats.ts); LcoreStats.drops is the caller's business. */

@@ -8,6 +8,7 @@
 #include "lcore.h"
 #include "rewrite.h"
 #include "siphash.h"
+#include "verdicts.h"
 
 namespace dpvs {
 
@@ -21,7 +22,8 @@ struct Reflex {
   uint8_t ttl;
   uint8_t flags;
   uint16_t window;
-  uint16_t spare;
+  /** The service's slot. */
+  uint16_t svc;
 };
 static_assert(sizeof(Reflex) == REFLEX_WORDS * sizeof(uint32_t));
 
@@ -101,11 +103,15 @@ inline uint32_t write_offer(char* at, uint32_t mss, uint32_t wscale, bool sack, 
   return static_cast<uint32_t>(at - begin);
 }
 
+/** `answer_syn`: a list of the service has refused it. */
+constexpr uint32_t SYN_REFUSED = UINT32_MAX;
+
 /**
  * Turns a SYN round whose headers are known to be sound; it is to leave by the port that it came from.
- * @returns the length of the datagram; 0: it is for TypeScript, nothing has changed
+ * @param listed there are lists to ask; the global ones have been asked
+ * @returns the length of the datagram; 0: it is for TypeScript, nothing has changed; SYN_REFUSED: it is gone
  */
-inline __attribute__((noinline)) uint32_t answer_syn(const Lcore& lc, rte_mbuf* m, uint32_t now) {
+inline __attribute__((noinline)) uint32_t answer_syn(Lcore& lc, rte_mbuf* m, uint32_t now, bool listed) {
   constexpr uint32_t OPENING = TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN;
   constexpr uint32_t LONGEST = ETH_HEADER + IP_HEADER + TCP_HEADER + 20;
   const LcoreBlock& b = *lc.block;
@@ -121,6 +127,7 @@ inline __attribute__((noinline)) uint32_t answer_syn(const Lcore& lc, rte_mbuf* 
       find_reflex(b, raw_saddr, 0, REFLEX_MARTIAN) != nullptr || m->data_off + LONGEST > m->buf_len) {
     return 0;
   }
+  if (unlikely(listed) && refused_client(lc, m, r->svc, load32(l3 + 12))) return SYN_REFUSED;
   if (rte_ipv4_udptcp_cksum_verify(reinterpret_cast<const rte_ipv4_hdr*>(l3), l4) != 0) return 0;
 
   const uint32_t caddr = load32(l3 + 12), vaddr = load32(l3 + 16), ports = load32(l4), isn = load32(l4 + 4);

@@ -1,5 +1,6 @@
 /** Everything that a tool touches outside itself, so that tests can run it in their own process. */
 import { closeSync, fstatSync, openSync, realpathSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { Writable } from 'node:stream';
 import { connect, type ControlClient } from '../control/client.js';
@@ -13,6 +14,8 @@ export interface Io {
   drain(): Promise<void>;
   /** All of standard input. */
   stdin(): Promise<string>;
+  /** All of a file. @throws DpvsError IO */
+  file(path: string): Promise<string>;
   connect(): Promise<ControlClient>;
   sleep(ms: number): Promise<void>;
   /** The statistics segment of a running daemon, mapped: what it reads is live. @throws DpvsError IO */
@@ -67,6 +70,10 @@ export const processIo: Io = {
     for await (const part of process.stdin) parts.push(part as Buffer);
     return Buffer.concat(parts).toString('utf8');
   },
+  file: async (path) =>
+    readFile(path, 'utf8').catch((e: unknown) => {
+      throw new DpvsError('IO', `cannot read ${path}: ${(e as Error).message}`);
+    }),
   connect: () => connect(),
   sleep: (ms) => new Promise((done) => setTimeout(done, ms)),
   segment: mapSegment,

@@ -15,6 +15,8 @@ export interface OptionSpec {
   /** The value when none is given; only options that may stand without one have it. */
   assumed?: string;
   doc: string;
+  /** May be given several times: its values, joined by commas. */
+  repeats?: true;
   /** In the original, but not supported yet: parsed, then refused by name. */
   later?: true;
   /** In the original, and deliberately not here: why, and what to do instead. Parsed, then refused by name. */
@@ -62,7 +64,11 @@ export function explicit(specs: readonly OptionSpec[], argv: readonly string[]):
     if (word === '--') return [...out, ...argv.slice(i)];
     const { spec, before, inWord } = lastOption(specs, word);
     const next = argv[i + 1];
-    if (spec?.value === undefined || (spec.assumed === undefined && inWord !== '')) {
+    if (spec?.value !== undefined && /^-\d/.test(word) && before === '') {
+      // oclif has no flags that are digits
+      out.push(`--${spec.name}`, ...(inWord !== '' ? [inWord] : argv.slice(i + 1, i + 2)));
+      if (inWord === '') i++;
+    } else if (spec?.value === undefined || (spec.assumed === undefined && inWord !== '')) {
       out.push(word);
     } else if (spec.assumed === undefined) {
       // its value may look like an option

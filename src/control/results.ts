@@ -254,8 +254,21 @@ export interface QueryResults {
   'laddr.list': LaddrEntry[];
   'conn.list': ConnPage;
   'template.list': TemplatePage;
+  'acl.list': AclPage;
   'drop.list': DropEntry[];
   'event.list': EventEntry[];
   'timeout.get': Timeouts;
   'sched.list': string[];
+}
+
+/** An entry of a black or white list as it was written. */
+export interface AclEntry {
+  /** Absent: for all sources. */
+  svc?: SvcKey;
+  list: 'black' | 'white';
+  entry: string;
+}
+export interface AclPage {
+  entries: AclEntry[];
+  cursor?: string;
 }

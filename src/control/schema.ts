@@ -179,6 +179,19 @@ const edits = <S extends Record<string, z.ZodDefault | z.ZodOptional>>(
     Object.entries(shape).map(([k, v]) => [k, v instanceof z.ZodDefault ? z.optional(v.unwrap()) : v]),
   ) as { [K in keyof S]: Edit<S[K]> };
 
+/** Entries of a black or white list. */
+const acl = {
+  svc: svcKey.optional().describe('left out: the lists for all sources'),
+  list: z.enum(['black', 'white']),
+  entries: z.array(z.string().max(40)).max(50_000),
+  load: z
+    .string()
+    .max(64)
+    .optional()
+    .describe('name of a command that comes in several parts, which take effect together'),
+  more: z.boolean().default(false).describe('another part follows'),
+};
+
 /** Commands by name: their parameters. */
 export const COMMANDS = {
   'link.set': z
@@ -267,6 +280,14 @@ export const COMMANDS = {
     .describe('adds the address (/32, with sapool) to the device when needed, then to the service'),
   'laddr.del': z.strictObject({ svc: svcKey, addr: ipv4, dev }),
 
+  'acl.add': z
+    .strictObject(acl)
+    .describe('wholly or not at all; entries are `10.0.0.1`, `10.0.0.0/8` or `10.0.0.1-10.0.0.9`'),
+  'acl.del': z.strictObject(acl),
+  'acl.flush': z
+    .strictObject({ svc: svcKey.optional(), list: acl.list.optional() })
+    .describe('empties one list, or both'),
+
   'timeout.set': z
     .strictObject({
       tcp: seconds.describe('of ESTABLISHED'),
@@ -323,6 +344,14 @@ export const QUERIES = {
     .describe(
       'one page of the clients that have a real server by persistence; it may be empty and have a cursor',
     ),
+  'acl.list': z
+    .strictObject({
+      svc: svcKey.optional(),
+      list: acl.list.optional(),
+      cursor: z.string().optional().describe('opaque; from the previous page'),
+      limit: z.int().min(1).max(10000).default(1000),
+    })
+    .describe('one page of the entries of black and white lists; it may be empty and have a cursor'),
   'drop.list': z.strictObject({}),
   'event.list': z.strictObject({}).describe('events by lcore: the extended statistics'),
   'timeout.get': z.strictObject({}),

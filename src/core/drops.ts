@@ -231,6 +231,8 @@ const TABLE = {
     text: 'acknowledgement of a storm: client and real server answer each other with nothing new',
     hint: 'both ends disagree about their numbers; ipvs_defs/tcp/synproxy/ack_storm_thresh',
   },
+  ACL_BLACKLIST: { text: 'on a black list', hint: 'ipvsadm -B lists them', svc: true },
+  ACL_WHITELIST: { text: 'not on the white list of the service', hint: 'ipvsadm -W lists them', svc: true },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

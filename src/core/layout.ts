@@ -323,6 +323,9 @@ export const DIR4 = struct(
   64,
 );
 
+/** `DIR4.fwd` of SNAT: who opens sends in DIR_OUT. */
+export const FWD_SNAT = 6;
+
 export const CONN_F_USED = 1;
 /** Hashed: both directions are in the native index. */
 export const CONN_F_HASHED = 2;
@@ -409,7 +412,7 @@ export const LCORE_STATS = struct(
     redirIn: 'f64',
     held: 'f64',
     allocFail: 'f64',
-    /** Packets handled by flows, by TypeScript. */
+    /** Packets handled by flows (those that lists refuse among them), by TypeScript. */
     flowHits: 'f64',
     exceptions: 'f64',
     /** Time stamp counter ticks spent working and idle. */
@@ -433,6 +436,8 @@ export const DEST_F_QUIESCENT = 1;
 export const DEST_F_SLOW = 2;
 /** DEST_STATS.flags: its connections here are counted in the limit that all lcores share. */
 export const DEST_F_LIMITED = 4;
+/** DEST_STATS.flags: its service has black or white lists. */
+export const DEST_F_LISTED = 8;
 /** Either of the two that send a packet to TypeScript. */
 export const DEST_F_EXCEPTION = DEST_F_QUIESCENT | DEST_F_SLOW;
 
@@ -448,7 +453,7 @@ export const DEST_STATS = struct(
     outBytes: 'f64',
     active: 'f64',
     inactive: 'f64',
-    /** DEST_F bits; the second word is spare. */
+    /** DEST_F bits; slot of the service, for its lists. */
     flags: ['u32', 2],
   },
   64,
@@ -465,6 +470,23 @@ export const SVC_STATS = struct(
 export const DEST_CAP = 65536;
 /** Services, those by match included. */
 export const SVC_CAP = 65536;
+
+/** Lists of addresses: a black and a white one by slot of the service (0: of all sources), and `exempt`. */
+const LISTS = 2 * SVC_CAP + 1;
+const INFO_AT = 64;
+/** Offsets in the table of source verdicts (src/ipvs/acl/verdicts.ts), which all lcores share. */
+export const VERDICT = {
+  /** Number of lists with entries, `exempt` apart. */
+  lists: 0,
+  /** Two words a list: lengths of its prefixes as bits (length - 1), and whether it has the prefix of length 0. */
+  info: INFO_AT,
+  buckets: INFO_AT + roundUp(LISTS * 8, 64),
+  /** Bytes of a bucket, and its entries: list << 6 | length, then the prefix. A word counts who found it full. */
+  bucket: 64,
+  entries: 7,
+  /** The list of addresses that the global black list spares: those of real servers. */
+  exempt: LISTS - 1,
+} as const;
 
 /** Structs that the C++ header gets, dependencies first. */
 export const STRUCTS: readonly Struct[] = [
@@ -516,6 +538,13 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   DEST_CAP,
   SVC_CAP,
   DEST_F_EXCEPTION,
+  DEST_F_LISTED,
+  FWD_SNAT,
+  VERDICT_LISTS: VERDICT.lists,
+  VERDICT_INFO: VERDICT.info,
+  VERDICT_BUCKETS: VERDICT.buckets,
+  VERDICT_ENTRIES: VERDICT.entries,
+  VERDICT_EXEMPT: VERDICT.exempt,
   DIR_IN,
   DIR_OUT,
 };

@@ -145,6 +145,8 @@ export interface FlowRules {
   /** By forwarding mode, 8 entries: a client's segment with a TCP option of this kind is for TypeScript; 0 = none. */
   refusedOption: Uint8Array;
   protos: FlowProto[];
+  /** Table of source verdicts (src/ipvs/acl/verdicts.ts); none: nobody is refused. */
+  verdicts?: SharedArrayBuffer;
 }
 
 export interface Native {

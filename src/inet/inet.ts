@@ -106,6 +106,13 @@ export class InetStack implements Inet {
 
   // ----- Inet
 
+  get refuses(): Inet['refuses'] {
+    return this.ipv4.refuses;
+  }
+  set refuses(ask: Inet['refuses']) {
+    this.ipv4.refuses = ask;
+  }
+
   get sharedSource(): Inet['sharedSource'] {
     return this.models.routes.sharedSource;
   }

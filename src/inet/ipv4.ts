@@ -12,7 +12,7 @@ import type { Devices } from '../netif/device.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
 import { ACCEPT, STOLEN } from './api.js';
-import type { Hook } from './api.js';
+import type { Hook, Inet } from './api.js';
 import type { FibEntry } from './fib.js';
 import { xmitFragments } from './fragment.js';
 import { dropChain, type FragmentLimits } from './fragments.js';
@@ -32,6 +32,8 @@ export interface Ipv4Config extends FragmentLimits {
 
 export class Ipv4 {
   readonly preRouting: Hook[] = [];
+  /** See `Inet.refuses`. */
+  refuses: Inet['refuses'];
   readonly localIn: (Hook | undefined)[] = Array.from({ length: 256 }, () => undefined);
   readonly icmp: Icmp;
   readonly reassembly: Reassembly;
@@ -82,6 +84,8 @@ export class Ipv4 {
     packets.setL3(p, l3);
     packets.setL4(p, l3 + hlen);
     if (hlen > ipv4.HEADER_LEN && !this.acceptOptions(p, l3, hlen)) return;
+    if (this.refuses !== undefined && packets.l2Class(p) === L2_HOST && this.refuses(p, ipv4.src(b, l3)))
+      return;
     this.route(p, l3);
   }
 

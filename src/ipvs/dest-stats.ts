@@ -17,6 +17,7 @@ const OUT_BYTES = DEST_STATS.at.outBytes >>> 3;
 const ACTIVE = DEST_STATS.at.active >>> 3;
 const INACTIVE = DEST_STATS.at.inactive >>> 3;
 const FLAGS = DEST_STATS.at.flags >>> 2;
+const SVC = FLAGS + 1;
 const SIZE32 = DEST_STATS.size >>> 2;
 const WORDS = DEST_STATS.size >>> 3;
 
@@ -56,6 +57,11 @@ export class DestStats implements Load {
   /** DEST_F bits of a slot. */
   flags(slot: number): number {
     return this.own32[slot * SIZE32 + FLAGS]!;
+  }
+
+  /** Slot of the service that the real server belongs or belonged to. */
+  svc(slot: number): number {
+    return this.own32[slot * SIZE32 + SVC]!;
   }
 
   /**
@@ -111,6 +117,10 @@ export class DestStats implements Load {
   /** Sets the bits of `mask` to those of `value`. */
   setFlags(slot: number, mask: number, value: number): void {
     this.own32[slot * SIZE32 + FLAGS] = (this.flags(slot) & ~mask) | (value & mask);
+  }
+
+  setSvc(slot: number, svc: number): void {
+    this.own32[slot * SIZE32 + SVC] = svc;
   }
 
   /** A real server is there with this limit, 0 = none: its connections begin or end to be counted over all lcores. */

@@ -132,6 +132,8 @@ function quiet(rules: FlowRules, number: number): Uint8Array {
 }
 
 const swap16 = (v: number): number => ((v & 0xff) << 8) | ((v >>> 8) & 0xff);
+const swap32 = (v: number): number =>
+  (((v & 0xff) << 24) | ((v & 0xff00) << 8) | ((v >>> 8) & 0xff00) | (v >>> 24)) >>> 0;
 const fold = (v: number): number => {
   v = (v & 0xffff) + (v >>> 16);
   return ((v & 0xffff) + (v >>> 16)) & 0xffff;
@@ -141,7 +143,7 @@ const fold = (v: number): number => {
  * @returns takes a received frame and returns true when it has sent it; false: it is untouched
  */
 function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): (p: number) => boolean {
-  const { packets, stats } = ipvs;
+  const { packets, stats, guard } = ipvs;
   const { records } = ipvs.table;
   const { portMacs } = netif;
   const { xmitTtl, ackStorm } = rules;
@@ -270,6 +272,7 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
     const dest = mode & 0xffff;
     if ((stats.flags(dest) & DEST_F_EXCEPTION) !== 0) return false;
 
+    if (guard.wouldRefuse(ref >>> 1, ref & 1, swap32(saddr))) return false;
     const now = packets.nowMs;
     if (isTcp && (ref & 1) === DIR_OUT) {
       if (tcpProto.isStorm!(records, ref >>> 1, bytes, l2 + L4, room, now, ackStorm)) return false;

@@ -17,8 +17,10 @@ export function flowRules(
   xmitTtl: boolean,
   svcOffset?: number,
   ackStorm = TCP_DEFAULTS.ackStorm,
+  verdicts?: SharedArrayBuffer,
 ): FlowRules {
   return {
+    ...(verdicts === undefined ? {} : { verdicts }),
     destOffset,
     ...(svcOffset === undefined ? {} : { svcOffset }),
     xmitTtl,

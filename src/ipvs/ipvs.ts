@@ -29,6 +29,7 @@ import type { FragmentLimits } from '../inet/fragments.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
 import { ALERT, Alerts, type Tell } from './alerts.js';
+import { Guard } from './acl/guard.js';
 import { Bandwidth } from './bandwidth.js';
 import { Chooser } from './chooser.js';
 import type { FlowIndex } from './conn/flow-index.js';
@@ -138,6 +139,8 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   private readonly sources: Sources;
   private readonly flood: Flood;
   readonly alerts: Alerts;
+  /** Black and white lists. */
+  readonly guard: Guard;
   private readonly initTimeoutMs: number;
   private readonly chooser: Chooser;
   private timeouts: readonly (Uint32Array | undefined)[];
@@ -174,6 +177,14 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     this.sources = new Sources(shared.sources, o.lcores, o.lcore, o.packets, secret);
     this.table = new ConnTable(o.conns, o.index, o.packets.nowMs, (c) => this.timedOut(c));
     this.notices = new DestNotices(this.table.records, o.services);
+    this.guard = new Guard(
+      o.packets,
+      o.services,
+      this.stats,
+      this.svcStats,
+      this.table.records,
+      shared.verdicts,
+    );
     const config = o.config ?? {};
     this.initTimeoutMs = config.connInitTimeoutMs ?? 3000;
     this.alerts = new Alerts(o.alert);
@@ -240,6 +251,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       },
     });
     o.inet.preRouting.push(this.in);
+    o.inet.refuses = (p, saddr) => this.guard.refusesSource(p, saddr);
     o.inet.sharedSource = (addr) => o.services.ends.isShared(addr);
   }
 
@@ -270,6 +282,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       packets.drop(p, DROP.L4_BAD_HEADER);
       return STOLEN;
     }
+    if (this.guard.refuses(p, ref >>> 1, ref & 1, l3)) return STOLEN;
     if (this.synproxy.handles(p, ref >>> 1, ref & 1, l3, l4)) return STOLEN;
     if ((ref & 1) === DIR_IN && this.isReopened(ref >>> 1, proto, l4)) {
       if (proto.isRepeated?.(this.table.records, ref >>> 1, b, l4)) {
@@ -438,6 +451,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     const d = ref & 1;
     const l3 = packets.l3(p);
     if (!r.isTuple(c, d, packets.bytes, l3, ports)) return false;
+    if (this.guard.refuses(p, c, d, l3)) return true;
     const slot = r.dest(c);
     if ((this.stats.flags(slot) & DEST_F_SLOW) !== 0 && this.isOverRate(p, slot, d, l3)) return true;
     r.setLastSeenMs(c, d, packets.nowMs);
@@ -531,6 +545,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       svc = this.services.findAllPorts(proto.number, daddr);
     // An answer to one of our own queries is none to the service.
     if (svc !== undefined && !proto.hasPorts && !proto.opens(b, l4)) svc = undefined;
+    if (svc !== undefined && this.guard.refusesClient(p, svc, saddr)) return STOLEN;
     if (svc !== undefined && svc.synproxy && whole && proto.opens(b, l4)) {
       this.synproxy.syn(p, svc, l3, l4);
       return STOLEN;
@@ -550,6 +565,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       // What opens no connection is routed as if there were no service by match.
       if (whole && proto.opens(b, l4)) svc = this.matched(p, proto, saddr, sport, daddr, dport);
       if (svc === undefined) return this.stray(p, proto, daddr);
+      if (this.guard.refusesClient(p, svc, saddr)) return STOLEN;
     }
     if (!whole) this.dropFor(p, svc, DROP.L4_BAD_HEADER);
     else if (svc.synproxy) this.synproxy.stray(p, svc, l3, l4);

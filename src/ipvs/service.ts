@@ -104,6 +104,8 @@ export interface ServiceOps {
   'laddr.del': { svc: SvcKeyParams; addr: string; dev: string };
   /** What is 0 stays as it is. */
   'timeout.set': SetTimeouts;
+  /** Only among replicas: the service has black or white lists now, or none. */
+  'acl.note': { svc: SvcKeyParams };
   /** Only in snapshots, first: the memory of the slot allocators, of real servers and of services. */
   'svc.slots': SlotMemory & { svcs?: SlotMemory; ends?: EndMemory[] };
 }
@@ -121,6 +123,8 @@ export interface ServiceListener {
   slotFreed?(slot: number, expire: boolean): void;
   /** A service is new, has other settings, or is `gone`. */
   svcChanged?(svc: Svc, gone: boolean): void;
+  /** The service of these real servers, removed ones among them, has lists now, or has none any more. */
+  listsChanged?(dests: readonly Dest[]): void;
   /** {@link Services.timeouts} has changed. */
   timeoutsSet?(): void;
   /** Zero the counters (not the gauges) of these services and their real servers, removed ones included. */
@@ -238,6 +242,13 @@ export class Services {
     return this.require(key, 'INVAL');
   }
 
+  /** False for a service that has been removed. */
+  holds(svc: Svc): boolean {
+    return svc.match === undefined
+      ? this.find(svc.proto, svc.addr, svc.port) === svc
+      : this.matching.includes(svc);
+  }
+
   listen(l: ServiceListener): void {
     this.listeners.push(l);
   }
@@ -288,9 +299,8 @@ export class Services {
     'svc.flush': () => this.list().forEach((s) => this.removeSvc(s)),
     'svc.zero': (p) => {
       const svcs = p.svc ? [this.require(p.svc, 'INVAL')] : this.list();
-      const own = new Set(svcs);
       // Removed ones as well: their counters are part of the service's.
-      const dests = this.bySlot.filter((d) => d !== undefined && own.has(d.svc)) as Dest[];
+      const dests = this.destsOf(new Set(svcs));
       for (const l of this.listeners) l.zero?.(dests, svcs);
     },
     'svc.slots': (p) => {
@@ -311,6 +321,7 @@ export class Services {
       this.timeouts = { tcp: tcp || old.tcp, tcpFin: tcpFin || old.tcpFin, udp: udp || old.udp };
       for (const l of this.listeners) l.timeoutsSet?.();
     },
+    'acl.note': (p) => this.listsChanged(this.require(p.svc, 'INVAL')),
     'laddr.add': (p) => this.addLaddr(p),
     'laddr.del': (p) => {
       const svc = this.require(p.svc, 'NOSERV');
@@ -399,8 +410,23 @@ export class Services {
     for (const d of svc.dests) this.changed(d);
   }
 
+  /** Real servers that belong to these services or belonged to them last. */
+  private destsOf(svcs: ReadonlySet<Svc>): Dest[] {
+    return this.bySlot.filter((d) => d !== undefined && svcs.has(d.svc)) as Dest[];
+  }
+
+  private listsChanged(svc: Svc): void {
+    const dests = this.destsOf(new Set([svc]));
+    for (const l of this.listeners) l.listsChanged?.(dests);
+  }
+
   private removeSvc(svc: Svc): void {
     while (svc.dests.length > 0) this.removeDest(svc.dests[0]!);
+    this.unlist(svc);
+    this.listsChanged(svc);
+  }
+
+  private unlist(svc: Svc): void {
     this.svcSlots.release(svc.name, svc.slot, false);
     this.svcChanged(svc, true);
     if (svc.match !== undefined) {

@@ -108,10 +108,9 @@ export class Lcore {
       lcores: task.lcores,
       config,
     });
-    native.flowRules(
-      id,
-      flowRules(task.stats.destOffset, config.xmitTtl, task.stats.svcOffset, config.tcp.ackStorm),
-    );
+    const { destOffset, svcOffset } = task.stats;
+    const { xmitTtl, tcp } = config;
+    native.flowRules(id, flowRules(destOffset, xmitTtl, svcOffset, tcp.ackStorm, task.shared.verdicts));
     this.ipvs.notices.send = (notices) => this.tell({ t: 'dests', notices });
     takeShortWay(this.netif, this.inet, this.ipvs);
     if (config.flowOffload) this.netif.offload();

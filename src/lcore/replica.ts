@@ -9,7 +9,9 @@ import { Services, type ServiceOp } from '../ipvs/service.js';
 import type { DeviceSpec } from '../netif/device.js';
 
 type ServiceCommand = Extract<Command, { op: ServiceOp }>;
-const isService = (c: Command): c is ServiceCommand => /^(svc|dest|laddr|timeout)\./.test(c.op);
+/** Of lists a replica knows only that there are some ('acl.note'). */
+type InetCommand = Exclude<Command, ServiceCommand | { op: `acl.${string}` }>;
+const isService = (c: Command): c is ServiceCommand => /^(svc|dest|laddr|timeout|acl)\./.test(c.op);
 
 export class Replica {
   readonly inet: InetModels;
@@ -31,7 +33,8 @@ export class Replica {
    */
   apply(command: Command, replay = false): void {
     if (!isService(command)) {
-      this.inet.apply(command.op, command);
+      const { op } = command as InetCommand;
+      this.inet.apply(op, command as InetCommand);
       return;
     }
     if (command.op === 'dest.add' && !replay && command.fwd !== 'snat') this.requireAway(command.dest.addr);

@@ -14,6 +14,7 @@ import {
   type QueryName,
 } from '../control/schema.js';
 import { DpvsError } from '../core/errors.js';
+import type { AccessLists, AclCommand } from '../ipvs/acl/lists.js';
 import type { Replica } from '../lcore/replica.js';
 import type { Lcores } from './lcores.js';
 import type { Log } from './log.js';
@@ -32,6 +33,7 @@ function commandOf(method: CommandName, params: unknown): Command {
   if (!parsed.success) throw complain(method, parsed.error);
   return { op: method, ...parsed.data } as Command;
 }
+const isAcl = (c: { op: string }): c is AclCommand => c.op.startsWith('acl.');
 
 export class Controller {
   constructor(
@@ -39,6 +41,7 @@ export class Controller {
     private readonly lcores: Lcores,
     private readonly ports: Ports,
     private readonly queries: Queries,
+    private readonly lists: AccessLists,
     private readonly log: Log,
     private readonly debug: boolean,
   ) {}
@@ -73,6 +76,7 @@ export class Controller {
 
   /** @returns when all lcores have applied it @throws DpvsError at once, when it is refused */
   private begin(command: Command): Promise<void> {
+    if (isAcl(command)) return this.enlist(command);
     // The device first: it may refuse what the model would take.
     if (command.op === 'link.set') this.ports.set(command);
     this.replica.apply(command);
@@ -97,5 +101,15 @@ export class Controller {
     }
     await Promise.all(under);
     return { done: under.length, ...(error === undefined ? {} : { error: error.toData() }) };
+  }
+
+  /** Entries of lists go into memory that all lcores read; they are told only that there are some. */
+  private async enlist(command: AclCommand): Promise<void> {
+    const note = this.lists.apply(command);
+    const { entries, ...rest } = { entries: [], ...command };
+    this.log.info({ command: { ...rest, entries: entries.length } }, 'command');
+    if (note === undefined) return;
+    this.replica.apply(note as unknown as Command);
+    await this.lcores.apply(note as unknown as Command);
   }
 }

@@ -12,6 +12,9 @@ import { DpvsError } from '../core/errors.js';
 import { ADJ, ADJ_CAP, CONN4, LCORE_BLOCK } from '../core/layout.js';
 import { native as loadNative } from '../core/native.js';
 import { segmentLayout, StatsSegment } from '../core/stats.js';
+import { AccessLists } from '../ipvs/acl/lists.js';
+import { Verdicts } from '../ipvs/acl/verdicts.js';
+import { VerdictWriter } from '../ipvs/acl/writer.js';
 import { DestLimits } from '../ipvs/limits.js';
 import { sharedMemory } from '../ipvs/shared.js';
 import { Templates } from '../ipvs/templates.js';
@@ -45,6 +48,8 @@ export interface RunOptions {
 }
 
 const REDIRECT_RING = 2048;
+/** Room for 1.3 million prefixes of black and white lists: 17 MB, touched as they fill. */
+const VERDICT_BUCKETS = 2 ** 18;
 const seconds = (t: object): Record<string, number> =>
   Object.fromEntries(Object.entries(t).map(([k, v]) => [k, (v as number) * 1000]));
 
@@ -189,7 +194,12 @@ async function boot(
   const segment = StatsSegment.create(native.mapFile(statsFile, layout.bytes), { lcores: n });
   undo.push(() => unlinkSync(statsFile));
   const mesh = Mesh.create(n + 1);
-  const shared = sharedMemory(n, (bytes) => native.mapAnonymous(bytes), config.ipvs.conn.poolSize / 4);
+  const shared = sharedMemory(
+    n,
+    (bytes) => native.mapAnonymous(bytes),
+    config.ipvs.conn.poolSize / 4,
+    VERDICT_BUCKETS,
+  );
   const perLcore = Math.max(1024, Math.ceil((config.ipvs.conn.poolSize + 1) / n));
   const tasks = plan.lcores.map((l): Omit<LcoreTask, 'snapshot' | 'rebuild'> => {
     const block = native.mapAnonymous(LCORE_BLOCK.size);
@@ -246,7 +256,9 @@ async function boot(
   const masterCpu = config.workers.find((w) => w.type === 'master')?.cpuId ?? facts.allowedCpus[0]!;
   const clocks = tasks.map((t) => new Float64Array(t.block, LCORE_BLOCK.at.nowMs, 1));
   const clock = (): number => Math.max(...clocks.map((c) => c[0]!));
+  const lists = new AccessLists(replica.services, new VerdictWriter(new Verdicts(shared.verdicts)));
   const queries = new Queries({
+    lists,
     native,
     replica,
     lcores,
@@ -260,7 +272,15 @@ async function boot(
     statsFile,
     masterCpu,
   });
-  const controller = new Controller(replica, lcores, ports, queries, log, process.env.DPVS_DEBUG === '1');
+  const controller = new Controller(
+    replica,
+    lcores,
+    ports,
+    queries,
+    lists,
+    log,
+    process.env.DPVS_DEBUG === '1',
+  );
   const checks = new DestChecks(replica.services, async (c) => controller.execute(c), log);
   lcores.onNotices = (notices) => checks.notice(notices, performance.now());
   const checking = setInterval(() => checks.tick(performance.now()), DestChecks.INTERVAL_MS);

@@ -20,6 +20,7 @@ import { EVENT_KINDS } from '../core/events.js';
 import { DROP_CAP, LCORE_STATS } from '../core/layout.js';
 import type { Native, PortInfo } from '../core/native.js';
 import type { StatsSegment } from '../core/stats.js';
+import type { AccessLists } from '../ipvs/acl/lists.js';
 import { PROTOS, timeoutsInForce } from '../ipvs/proto/index.js';
 import { DEST_DEFAULTS, optionsOf, SVC_DEFAULTS } from '../ipvs/options.js';
 import { SCHEDULERS } from '../ipvs/sched/index.js';
@@ -44,6 +45,7 @@ export interface QueriesOptions {
   rates: Rates;
   limits: DestLimits;
   clients: Clients;
+  lists: AccessLists;
   segment: StatsSegment;
   plan: Plan;
   tasks: Omit<LcoreTask, 'snapshot' | 'rebuild'>[];
@@ -108,6 +110,7 @@ export class Queries {
     'laddr.list': (p) => this.conns.laddrs(this.svcs(p.svc), p.lcore),
     'conn.list': (p) => this.conns.page(p),
     'template.list': (p) => this.o.clients.page(p),
+    'acl.list': (p) => this.o.lists.page(p),
     'drop.list': () => this.drops(),
     'event.list': () => this.events(),
     'timeout.get': () => this.timeouts(),

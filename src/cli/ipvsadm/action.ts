@@ -6,6 +6,7 @@ import type { DestEntry, SvcKey } from '../../control/results.js';
 import { notYet, UsageError } from '../errors.js';
 import { compact } from '../values.js';
 import type { Line } from './check.js';
+import { listAction } from './lists.js';
 import { endpoint, serviceOf, sockpairOf } from './endpoint.js';
 import { EXIT_USAGE } from './exit.js';
 import {
@@ -28,6 +29,8 @@ export type Action =
   | { kind: 'connections'; of: Input<'conn.list'>; clients: boolean; json: boolean }
   | { kind: 'timeouts'; json: boolean }
   | { kind: 'laddrs'; of: Input<'laddr.list'>; json: boolean }
+  | { kind: 'lists'; of: Input<'acl.list'>; json: boolean }
+  | { kind: 'load'; method: 'acl.add' | 'acl.del'; list: Omit<Input<'acl.add'>, 'entries'>; file: string }
   | { kind: 'save' }
   | { kind: 'restore' }
   | { kind: 'help' }
@@ -64,6 +67,18 @@ export function actionOf({ command, options, words }: Line): Action {
       return request('laddr.add', localAddress(options));
     case 'del-laddr':
       return request('laddr.del', localAddress(options));
+    case 'add-blklst':
+    case 'del-blklst':
+    case 'add-whtlst':
+    case 'del-whtlst':
+      return listAction(command, options);
+    case 'get-blklst':
+    case 'get-whtlst':
+      return {
+        kind: 'lists',
+        of: { ...compact({ svc: serviceOf(options) }), list: command === 'get-blklst' ? 'black' : 'white' },
+        json,
+      };
     case 'set': {
       const [tcp, tcpFin, udp] = words.map((w) => timeout(w)) as [number, number, number];
       return request('timeout.set', { tcp, tcpFin, udp });

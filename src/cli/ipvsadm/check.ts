@@ -37,9 +37,10 @@ export function checkLine(tokens: readonly Token[]): Line {
     if (!command) throw new OptionError('the first argument must be a command', EXIT_TRY_HELP);
     const option = optionOf.get(token.option)!;
     const group = groupOf(option);
-    if (byGroup.has(group)) throw fail(`multiple '${group}' options specified`);
+    const before = option.repeats === true ? options.get(option.name) : undefined;
+    if (before === undefined && byGroup.has(group)) throw fail(`multiple '${group}' options specified`);
     byGroup.set(group, option.name);
-    options.set(option.name, token.value ?? '');
+    options.set(option.name, before === undefined ? (token.value ?? '') : `${before},${token.value}`);
     if (!isSupported(option)) later ??= option;
   }
   if (!command)

@@ -1,4 +1,5 @@
 /** `ipvsadm`: virtual services, real servers, local addresses, connections. */
+import { randomUUID } from 'node:crypto';
 import type { ControlClient } from '../../control/client.js';
 import type { CommandName } from '../../control/schema.js';
 import { DpvsError, ERRORS } from '../../core/errors.js';
@@ -18,6 +19,15 @@ import {
 } from './format.js';
 import { help } from './help.js';
 import { specsFor } from './options.js';
+import {
+  formatListEntry,
+  LIST_PAGE,
+  LIST_TITLE,
+  LOAD_PART,
+  readEntries,
+  savedLists,
+  whereIs,
+} from './lists.js';
 import { restoreLines, saveLines } from './save.js';
 
 /** Lines of `--restore` in one message: the daemon waits for its lcores once for all of them. */
@@ -40,6 +50,9 @@ class Ipvsadm extends Program {
         return this.restore(await this.io.stdin());
       case 'request':
         await this.send(action);
+        return 0;
+      case 'load':
+        await this.load(action);
         return 0;
       default:
         await this.show(action, await this.daemon());
@@ -74,7 +87,7 @@ class Ipvsadm extends Program {
   }
 
   private async show(
-    action: Exclude<Action, { kind: 'request' | 'restore' | 'help' | 'version' }>,
+    action: Exclude<Action, { kind: 'request' | 'restore' | 'load' | 'help' | 'version' }>,
     client: ControlClient,
   ): Promise<void> {
     const print = <T>(value: T, json: boolean, text: (value: T) => string): void =>
@@ -92,6 +105,15 @@ class Ipvsadm extends Program {
         return print(await client.call('timeout.get', {}), action.json, formatTimeouts);
       case 'laddrs':
         return print(await client.call('laddr.list', action.of), action.json, formatLaddrs);
+      case 'lists': {
+        const lines = new Lines(this.io, action.json);
+        lines.title(LIST_TITLE[action.of.list!]);
+        await this.pages(
+          async (from) => client.call('acl.list', { ...action.of, ...from, limit: LIST_PAGE }),
+          ({ entries }) => lines.print(entries, formatListEntry),
+        );
+        return lines.end();
+      }
       case 'save': {
         const [services, laddrs, { set }] = await Promise.all([
           client.call('svc.list', {}),
@@ -103,7 +125,31 @@ class Ipvsadm extends Program {
             .map((line) => `${line}\n`)
             .join(''),
         );
+        await this.pages(
+          async (from) => client.call('acl.list', { ...from, limit: LIST_PAGE }),
+          ({ entries }) => this.io.out(savedLists(entries)),
+        );
       }
+    }
+  }
+
+  /** A file of entries of a list: parts of one command, which takes effect with the last. */
+  private async load({ method, list, file }: Extract<Action, { kind: 'load' }>): Promise<void> {
+    const text = file === '-' ? await this.io.stdin() : await this.io.file(file);
+    const entries = readEntries(text, file);
+    this.method = method;
+    const client = await this.daemon();
+    const load = randomUUID();
+    try {
+      for (let at = 0; at < entries.length || at === 0; at += LOAD_PART) {
+        const part = entries.slice(at, at + LOAD_PART);
+        const more = at + LOAD_PART < entries.length;
+        await client.call(method, { ...list, entries: part, load, more });
+      }
+    } catch (error) {
+      const where = error instanceof DpvsError ? whereIs(text, error.message.split(' ')[0]!) : undefined;
+      if (where !== undefined) this.io.err(`${file}:${where}: `);
+      throw error;
     }
   }
 
@@ -185,6 +231,10 @@ class Lines {
     if (json) io.out('[');
   }
 
+  title(text: string): void {
+    if (!this.json) this.io.out(text);
+  }
+
   print<T>(entries: readonly T[], text: (entry: T) => string): void {
     if (!this.json) {
       this.io.out(entries.map(text).join(''));
@@ -209,6 +259,8 @@ export function serverError(error: DpvsError, method: CommandName | undefined): 
 
 function ipvsText({ code }: DpvsError, method: CommandName = 'svc.zero'): string {
   const what = method.startsWith('dest.') ? 'destination' : 'service';
+  if (method.startsWith('acl.') && code === 'EXIST') return 'Entry already exists';
+  if (method.startsWith('acl.') && code === 'NOTEXIST') return 'No such entry';
   switch (code) {
     case 'EXIST':
       return method.startsWith('laddr.') ? 'Local address already exists' : `${upper(what)} already exists`;

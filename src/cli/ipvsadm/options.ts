@@ -102,12 +102,32 @@ export const COMMANDS: readonly IpvsCommand[] = [
   },
   { name: 'start-daemon', value: 'STATE', doc: 'start the synchronisation daemon', refused: NO_SYNC },
   { name: 'stop-daemon', value: 'STATE', doc: 'stop the synchronisation daemon', refused: NO_SYNC },
-  { name: 'add-blklst', chars: 'U', doc: 'add a blacklist entry', later: true },
-  { name: 'del-blklst', chars: 'V', doc: 'delete a blacklist entry', later: true },
-  { name: 'get-blklst', chars: 'B', doc: 'list blacklists', later: true },
-  { name: 'add-whtlst', chars: 'O', doc: 'add a whitelist entry', later: true },
-  { name: 'del-whtlst', chars: 'Y', doc: 'delete a whitelist entry', later: true },
-  { name: 'get-whtlst', chars: 'W', doc: 'list whitelists', later: true },
+  {
+    name: 'add-blklst',
+    chars: 'U',
+    doc: 'add to the black list of a service, or without one to the global black list',
+    allows: [SERVICE, 'blklst', 'file'],
+  },
+  {
+    name: 'del-blklst',
+    chars: 'V',
+    doc: 'delete from a black list',
+    allows: [SERVICE, 'blklst', 'file'],
+  },
+  { name: 'get-blklst', chars: 'B', doc: 'print black lists', allows: [SERVICE, 'numeric', 'json'] },
+  {
+    name: 'add-whtlst',
+    chars: 'O',
+    doc: 'add to the white list of a service, or without one to the global white list',
+    allows: [SERVICE, 'whtlst', 'file'],
+  },
+  {
+    name: 'del-whtlst',
+    chars: 'Y',
+    doc: 'delete from a white list',
+    allows: [SERVICE, 'whtlst', 'file'],
+  },
+  { name: 'get-whtlst', chars: 'W', doc: 'print white lists', allows: [SERVICE, 'numeric', 'json'] },
 ];
 
 export const OPTIONS: readonly IpvsOption[] = [
@@ -144,8 +164,25 @@ export const OPTIONS: readonly IpvsOption[] = [
     doc: 'with -c: packets from the first to the second, client to service or real server to local address',
   },
   { name: 'state', value: 'STATE,…', doc: 'with -c: connections in these states, such as TCP_EST' },
-  { name: 'blklst', chars: 'k', value: 'ADDR', doc: 'blacklist entry', later: true },
-  { name: 'whtlst', chars: '2', doc: 'whitelist entry', later: true },
+  {
+    name: 'blklst',
+    chars: 'k',
+    value: 'ENTRY,…',
+    doc: 'entries of a black list: ADDR, ADDR/LEN or ADDR-ADDR; with -V also all',
+    repeats: true,
+  },
+  {
+    name: 'whtlst',
+    chars: '2',
+    value: 'ENTRY,…',
+    doc: 'entries of a white list: ADDR, ADDR/LEN or ADDR-ADDR; with -Y also all',
+    repeats: true,
+  },
+  {
+    name: 'file',
+    value: 'FILE',
+    doc: 'entries of a list from a file, one a line, # begins a comment; - is standard input',
+  },
   { name: 'cpu', value: 'N', doc: 'of one lcore only, from 1' },
 ];
 

@@ -26,6 +26,9 @@ import { flowIndex } from '../../../src/ipvs/conn/flow-index.js';
 import { takeShortWay } from '../../../src/ipvs/established.js';
 import { flowRules } from '../../../src/ipvs/flow-rules.js';
 import { Ipvs, type IpvsConfig } from '../../../src/ipvs/ipvs.js';
+import { AccessLists, type AclCommand } from '../../../src/ipvs/acl/lists.js';
+import { Verdicts } from '../../../src/ipvs/acl/verdicts.js';
+import { VerdictWriter } from '../../../src/ipvs/acl/writer.js';
 import { sharedMemory } from '../../../src/ipvs/shared.js';
 import { setSeqDelta } from '../../../src/ipvs/xmit/seq.js';
 import { Replica } from '../../../src/lcore/replica.js';
@@ -73,6 +76,9 @@ export class Side {
   readonly noticed: Record<number, { downs: number; ups: number }> = {};
   private netif!: Netif;
   private readonly shared = openSecret(sharedMemory(1));
+  /** The master, as far as lists are concerned. */
+  private readonly master: Replica;
+  private readonly lists: AccessLists;
 
   constructor(private readonly o: SideOptions) {
     this.id = o.id;
@@ -93,6 +99,8 @@ export class Side {
       adjacencies: this.adjacencies,
     });
     native.lcoreClock(o.id, o.nowMs);
+    this.master = this.replicaOf(0);
+    this.lists = new AccessLists(this.master.services, new VerdictWriter(new Verdicts(this.shared.verdicts)));
     this.begin([]);
   }
 
@@ -105,10 +113,7 @@ export class Side {
     const stats = { buffer: this.stats, offset: 0 };
     const flush = (): number => native.flush(o.id);
     this.packets = new Packets({ arena, bufferOffset, block: this.block, stats, lcore: o.id, flush });
-    this.replica = new Replica(
-      o.ports.map((portId, i) => ({ name: `dpdk${i}`, portId, mac: macOf(i), mtu: 1500 })),
-      1,
-    );
+    this.replica = this.replicaOf(1);
     this.netif = new Netif(this.packets, this.replica.inet.devices);
     this.inet = new InetStack({
       packets: this.packets,
@@ -152,11 +157,23 @@ export class Side {
         sum.ups += ups;
       }
     };
-    native.flowRules(o.id, flowRules(DEST_AT, o.ipvs.xmitTtl ?? false, undefined, o.ipvs.tcp?.ackStorm));
+    const { xmitTtl, tcp } = o.ipvs;
+    native.flowRules(
+      o.id,
+      flowRules(DEST_AT, xmitTtl ?? false, undefined, tcp?.ackStorm, this.shared.verdicts),
+    );
     if (o.path === 'flow') this.netif.offload();
     if (o.path !== 'stack') this.takeShortWay();
     for (const c of snapshot) this.replica.apply(c, true);
     while (this.replica.services.build());
+  }
+
+  private replicaOf(lcore: number): Replica {
+    const { ports } = this.o;
+    return new Replica(
+      ports.map((portId, i) => ({ name: `dpdk${i}`, portId, mac: macOf(i), mtu: 1500 })),
+      lcore,
+    );
   }
 
   private takeShortWay(): void {
@@ -182,6 +199,12 @@ export class Side {
 
   /** As between two turns of the loop: what a command sends leaves before anything that comes later. */
   apply(command: Command): void {
+    if (command.op.startsWith('acl.')) {
+      const note = this.lists.apply(command as AclCommand) as unknown as Command | undefined;
+      if (note !== undefined) this.replica.apply(note);
+      return;
+    }
+    this.master.apply(command);
     this.replica.apply(command);
     // At once: the two sides take their turns at other times.
     while (this.replica.services.build());

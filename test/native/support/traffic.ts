@@ -77,6 +77,8 @@ export class World {
   private readonly sums: number[] = [];
   /** Packets must not share a burst: a scheduler looks at states. */
   readonly oneByOne: boolean;
+  /** Black and white lists come and go: what they refuse leaves less to compare. */
+  private readonly hasLists: boolean;
 
   /** @param number of the world: another one has other schedulers */
   constructor(
@@ -84,6 +86,7 @@ export class World {
     private readonly number: number,
   ) {
     this.oneByOne = r.chance(25);
+    this.hasLists = r.chance(35);
     this.configure();
   }
 
@@ -177,7 +180,7 @@ export class World {
     const s = r.pick(this.services);
     const svc = { proto: s.proto, addr: s.addr, port: s.port };
     const { dest, fwd } = r.pick(s.dests);
-    const what = r.below(12);
+    const what = r.below(this.hasLists ? 14 : 12);
     this.broken ||= what < 3;
     switch (what) {
       case 0:
@@ -218,9 +221,30 @@ export class World {
           tos: 0,
           local: false,
         };
+      case 12:
+        return this.listed(svc);
+      case 13:
+        // What is on a list for long leaves little to compare.
+        return { op: 'acl.flush', ...(r.chance(50) ? { svc } : {}) };
       default:
         return { op: 'route.del', dst: '172.16.0.0', plen: 16, local: false };
     }
+  }
+
+  /** Entries of a black or white list come or go: of a service, or without one of all sources. */
+  private listed(svc: { proto: 'tcp' | 'udp'; addr: string; port: number }): Command {
+    const { r } = this;
+    const addr = r.chance(60) && this.sessions.length > 0 ? r.pick(this.sessions).saddr : r.below(2 ** 32);
+    const plen = r.pick([32, 32, 32, 32, 32, 31, 30, 29, 28, 16, r.below(33)]);
+    const size = 2 ** (32 - plen);
+    const entry = `${formatIpv4(Math.floor(addr / size) * size)}/${plen}`;
+    return {
+      op: r.chance(80) ? 'acl.add' : 'acl.del',
+      ...(r.chance(50) ? { svc } : {}),
+      list: r.chance(85) ? 'black' : 'white',
+      entries: [entry],
+      more: false,
+    };
   }
 
   /** Ends, some steps later, what would leave nothing to forward. */

@@ -237,8 +237,6 @@ describe('wrong lines: nothing is sent', () => {
     ],
     ['-A -q 10.0.0.1:8', 2, 'illegal virtual server address specified: 10.0.0.1:8'],
     ['-A -1 ::1', 2, "'--icmpv6-service' is not supported yet"],
-    ['-U -k 10.0.0.1', 2, "'--add-blklst' is not supported yet"],
-    ['-O -2 10.0.0.1', 2, "'--add-whtlst' is not supported yet"],
     [
       '--start-daemon master',
       2,

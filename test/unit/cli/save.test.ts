@@ -15,6 +15,10 @@ import { sortServices } from '../../../src/cli/ipvsadm/format.js';
 import { main } from '../../../src/cli/ipvsadm/main.js';
 import { DpvsError } from '../../../src/core/errors.js';
 import { CONN4, LCORE_BLOCK } from '../../../src/core/layout.js';
+import type { AclPage } from '../../../src/control/results.js';
+import { AccessLists, type AclCommand } from '../../../src/ipvs/acl/lists.js';
+import { verdictBytes, Verdicts } from '../../../src/ipvs/acl/verdicts.js';
+import { VerdictWriter } from '../../../src/ipvs/acl/writer.js';
 import { SCHEDULERS } from '../../../src/ipvs/sched/index.js';
 import { XMITS } from '../../../src/ipvs/xmit/index.js';
 import { Replica } from '../../../src/lcore/replica.js';
@@ -25,7 +29,12 @@ import { run, words, type Outcome } from './support.js';
 /** The control plane of a daemon: validates and applies commands, answers queries. Nothing is counted. */
 class Master {
   private readonly replica = new Replica([{ name: 'dpdk0', portId: 0, mac: macOf(0), mtu: 1500 }]);
+  private readonly lists = new AccessLists(
+    this.replica.services,
+    new VerdictWriter(new Verdicts(new SharedArrayBuffer(verdictBytes(256)))),
+  );
   private readonly queries = new Queries({
+    lists: this.lists,
     replica: this.replica,
     native: { dpdkVersion: () => '' },
     tasks: [
@@ -50,7 +59,9 @@ class Master {
 
   apply(op: CommandName, params: unknown): void {
     const parsed = COMMANDS[op].parse(params);
-    this.replica.apply({ op, ...parsed } as Command);
+    const command = { op, ...parsed } as Command;
+    if (op.startsWith('acl.')) this.lists.apply(command as AclCommand);
+    else this.replica.apply(command);
   }
 
   ask(name: QueryName, params: unknown): Promise<unknown> {
@@ -73,6 +84,7 @@ class Master {
       sortServices((await this.ask('svc.list', {})) as SvcEntry[]),
       byText(await this.ask('laddr.list', {})),
       await this.ask('timeout.get', {}),
+      byText(((await this.ask('acl.list', { limit: 10_000 })) as AclPage).entries),
     ];
   }
 }
@@ -254,4 +266,19 @@ describe('save and restore', () => {
     // or else it would say little
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(50);
   });
+});
+
+it('-S keeps black and white lists, of services and of all sources, however long', async () => {
+  const master = new Master();
+  await master.ipvsadm('-A -t 9.0.0.1:80');
+  await master.ipvsadm('-U -t 9.0.0.1:80 -k 10.0.0.0/8,11.0.0.1-11.0.0.3');
+  await master.ipvsadm('-O -t 9.0.0.1:80 -2 0.0.0.0/0');
+  const many = Array.from({ length: 600 }, (_, i) => `12.0.${i >> 8}.${i & 255}`);
+  await master.ipvsadm(`-U -k ${many.join(',')}`);
+  const saved = (await master.ipvsadm('-S')).out;
+  expect(saved).toContain('-U -t 9.0.0.1:80 -k 10.0.0.0/8,11.0.0.1-11.0.0.3\n');
+  expect(saved).toContain('-O -t 9.0.0.1:80 -2 0.0.0.0/0\n');
+  const other = new Master();
+  expect((await other.ipvsadm('-R', saved)).err).toBe('');
+  expect(await other.state()).toEqual(await master.state());
 });

@@ -28,6 +28,8 @@ export interface Outcome {
 export interface RunOptions {
   answers?: Answers;
   stdin?: string;
+  /** Files by name. */
+  files?: Record<string, string>;
   daemon?: boolean;
   segment?: StatsReader;
 }
@@ -39,7 +41,7 @@ const root = fileURLToPath(new URL('.', import.meta.url));
 export async function run(
   main: (argv: string[], host: Host) => Promise<number>,
   argv: string[],
-  { answers = {}, stdin = '', daemon = true, segment }: RunOptions = {},
+  { answers = {}, stdin = '', files = {}, daemon = true, segment }: RunOptions = {},
 ): Promise<Outcome> {
   const outcome: Outcome = { code: -1, out: '', err: '', calls: [], slept: [] };
   let clock = 1000;
@@ -70,6 +72,10 @@ export async function run(
     err: (text) => void (outcome.err += text),
     drain: async () => {},
     stdin: async () => stdin,
+    file: async (path) => {
+      if (files[path] === undefined) throw new DpvsError('IO', `cannot read ${path}`);
+      return files[path];
+    },
     connect: async () => {
       if (!daemon) throw new TransportError('not-running', 'dpvs is not running (no socket at /tmp/none)');
       return client;

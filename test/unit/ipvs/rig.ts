@@ -68,6 +68,7 @@ export class StubInet implements Inet {
   /** MTUs that datagrams were to be cut to. */
   readonly fragmented: number[] = [];
   sharedSource: Inet['sharedSource'];
+  refuses: Inet['refuses'];
   /** By real server: the gateway towards it. */
   readonly via = new Map<number, number>();
   /** Packets that the load balancer had kept and let pass. */

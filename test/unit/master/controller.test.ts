@@ -32,6 +32,7 @@ beforeEach(() => {
     lcores as never,
     {} as never,
     {} as never,
+    {} as never,
     { info() {} } as never,
     false,
   );
