@@ -21,16 +21,16 @@ const MAC = {
   '192.168.100.4': '02:00:00:00:00:04',
 } as const;
 type Host = keyof typeof MAC;
-const CLIENT = '192.168.100.3';
-const OTHER = '192.168.100.5';
+export const CLIENT = '192.168.100.3';
+export const OTHER = '192.168.100.5';
 /** Real servers, in the order in which a scheduler takes turns. */
 const RS = ['192.168.100.2', '192.168.100.4'] as const;
 
-const command = <N extends CommandName>(op: N, params: CommandInput<N>): Command =>
+export const command = <N extends CommandName>(op: N, params: CommandInput<N>): Command =>
   ({ op, ...COMMANDS[op].parse(params) }) as Command;
 
 /** A service with two real servers, and the frames that pass it. */
-class Scenery {
+export class Scenery {
   private readonly port: number;
   private readonly rsPort: number;
   readonly svc: { proto: 'tcp' | 'udp'; addr: string; port: number };

@@ -8,6 +8,7 @@ import { summary } from '../support/frames.js';
 import type { LabNative } from '../support/lab.js';
 import { native, startEal } from '../native/support/rig.js';
 import { DpdkNative, padded, PaddedFakeNative } from './dpdk-lab.js';
+import { ACL_FIXTURES } from './acl-fixtures.js';
 import { CLIENT_ADDR_FIXTURES } from './client-addr-fixtures.js';
 import { FEATURES } from './feature-fixtures.js';
 import { FIXTURES } from './fixtures.js';
@@ -101,9 +102,14 @@ function onFake(f: Fixture): Outcome {
   return play(f, new PaddedFakeNative(f.conns === undefined ? {} : { conns: f.conns }));
 }
 
-const ROWS = [...FIXTURES, ...MODE_FIXTURES, ...CLIENT_ADDR_FIXTURES, ...FEATURES, ...SYNPROXY_FIXTURES].map(
-  (row): [string, Fixture] => [row.what, row],
-);
+const ROWS = [
+  ...FIXTURES,
+  ...MODE_FIXTURES,
+  ...CLIENT_ADDR_FIXTURES,
+  ...FEATURES,
+  ...ACL_FIXTURES,
+  ...SYNPROXY_FIXTURES,
+].map((row): [string, Fixture] => [row.what, row]);
 
 describe('on DPDK ports', () => {
   test.each(ROWS)('%s', (_what, f) => {
@@ -123,12 +129,15 @@ describe('on DPDK ports, with the native flow engine', () => {
   });
 });
 
-test('SYNs to services with syn-proxy are answered without TypeScript', () => {
+test.each([
+  ['SYNs to services with syn-proxy are answered', SYNPROXY_FIXTURES[0]!, 1],
+  ['SYNs that a list refuses are dropped, others answered,', SYNPROXY_FIXTURES[1]!, 3],
+])('%s without TypeScript', (_what, fixture, answers) => {
   const ports = new DpdkNative();
   try {
-    play({ ...SYNPROXY_FIXTURES[0]!, flows: true }, ports);
+    play({ ...fixture, flows: true }, ports);
     const stats = new Float64Array(ports.stats);
-    expect(stats[LCORE_STATS.at.txPackets >>> 3]).toBe(1);
+    expect(stats[LCORE_STATS.at.txPackets >>> 3]).toBe(answers);
     expect(stats[LCORE_STATS.at.exceptions >>> 3]).toBe(0);
   } finally {
     ports.close();

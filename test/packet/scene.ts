@@ -10,6 +10,9 @@ import type { InetConfig } from '../../src/inet/inet.js';
 import { flowIndex } from '../../src/ipvs/conn/flow-index.js';
 import { takeShortWay } from '../../src/ipvs/established.js';
 import { flowRules } from '../../src/ipvs/flow-rules.js';
+import { AccessLists, type AclCommand } from '../../src/ipvs/acl/lists.js';
+import { Verdicts } from '../../src/ipvs/acl/verdicts.js';
+import { VerdictWriter } from '../../src/ipvs/acl/writer.js';
 import { Ipvs } from '../../src/ipvs/ipvs.js';
 import type { IpvsConfig } from '../../src/ipvs/ipvs.js';
 import { sharedMemory } from '../../src/ipvs/shared.js';
@@ -54,6 +57,7 @@ export class Scene<N extends LabNative> {
   readonly lab: Lab<N>;
   readonly ipvs: Ipvs;
   private readonly replica: Replica;
+  private readonly lists: AccessLists;
 
   constructor(native: N, o: SceneOptions = {}) {
     this.replica = new Replica(deviceSpecs(o.ports), native.lcore);
@@ -63,6 +67,9 @@ export class Scene<N extends LabNative> {
     );
     const { lab } = this;
     const saPool = new SaPool({ lcore: 0, lcores: 1 });
+    const shared = openSecret(sharedMemory(1));
+    const writer = new VerdictWriter(new Verdicts(shared.verdicts));
+    this.lists = new AccessLists(this.replica.services, writer);
     const destStats =
       native.flows === undefined
         ? new Float64Array((DEST_SLOTS * DEST_STATS.size) >>> 3)
@@ -78,7 +85,7 @@ export class Scene<N extends LabNative> {
           index: flowIndex(native, native.lcore, native.block),
           conns: native.conns,
           destStats,
-          shared: openSecret(sharedMemory(1)),
+          shared,
           lcore: native.lcore,
           lcores: 1,
           config: { ...config, tcp: { ...UNTOUCHED, ...config.tcp } },
@@ -87,14 +94,10 @@ export class Scene<N extends LabNative> {
     takeShortWay(lab.netif, lab.inet, this.ipvs);
     lab.onTick.push((now) => this.ipvs.tick(now));
     if (o.flows === true) {
-      native.flows!.rules(
-        flowRules(
-          native.flows!.destOffset,
-          config.xmitTtl ?? false,
-          undefined,
-          config.tcp?.ackStorm ?? UNTOUCHED.ackStorm,
-        ),
-      );
+      const { flows } = native;
+      const { xmitTtl = false, tcp = UNTOUCHED } = config;
+      const ackStorm = tcp.ackStorm ?? UNTOUCHED.ackStorm;
+      flows!.rules(flowRules(flows!.destOffset, xmitTtl, undefined, ackStorm, shared.verdicts));
       lab.onMoved.push((c, move) => this.ipvs.moved(c, move));
       lab.netif.offload();
     }
@@ -103,7 +106,8 @@ export class Scene<N extends LabNative> {
   }
 
   command(command: Command): void {
-    this.replica.apply(command);
+    const note = isAcl(command) ? this.lists.apply(command) : command;
+    if (note !== undefined) this.replica.apply(note as Command);
     this.lab.run();
   }
 
@@ -116,6 +120,8 @@ export class Scene<N extends LabNative> {
     };
   }
 }
+
+const isAcl = (c: Command): c is Command & AclCommand => c.op.startsWith('acl.');
 
 /** Identifications of our own datagrams begin at 0x8001, so that every byte can be foretold. */
 function withoutChance<T>(make: () => T): T {

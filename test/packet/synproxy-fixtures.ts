@@ -45,8 +45,10 @@ function cookieOf(src: string, data: number): number {
   );
 }
 
+const SVC = { proto: 'tcp', addr: VIP_IP, port: 80 } as const;
+
 const setup = (mode: Mode): Command[] => {
-  const svc = { proto: 'tcp', addr: VIP_IP, port: 80 } as const;
+  const svc = SVC;
   return [
     { op: 'addr.add', dev: 'dpdk0', addr: VIP_IP, plen: 24, scope: 'global', validLft: 0, sapool: false },
     { op: 'neigh.add', dev: 'dpdk0', addr: CLIENT_IP, lladdr: CLIENT_MAC },
@@ -151,6 +153,26 @@ function fixtures(mode: Mode): Fixture[] {
     fixture('a SYN without options', {}, [
       step(plain.client({ flags: 'S', seq: ISN }), bare.synAck({ tcpOptions: [2, 4, 2, 24], window: 4356 })),
     ]),
+    fixture(
+      'a SYN that a list refuses gets no answer',
+      {},
+      [
+        { op: 'acl.add', svc: SVC, list: 'black', entries: ['192.168.100.2/31'] },
+        { op: 'acl.flush', svc: SVC },
+        { op: 'acl.add', list: 'black', entries: ['192.168.0.0/16'] },
+        { op: 'acl.add', list: 'white', entries: [CLIENT_IP] },
+        { op: 'acl.add', svc: SVC, list: 'white', entries: [RS_IP] },
+        { op: 'acl.add', svc: SVC, list: 'white', entries: [CLIENT_IP] },
+      ].flatMap((command, i) => [
+        { command: command as Command, out: [] },
+        step(
+          plain.client({ flags: 'S', seq: ISN }),
+          // Refused after the first, third and fifth.
+          ...(i % 2 === 0 ? [] : [bare.synAck({ tcpOptions: [2, 4, 2, 24] })]),
+        ),
+      ]),
+      { drops: { ACL_BLACKLIST: 2, ACL_WHITELIST: 1 } },
+    ),
     fixture(
       'SYNs of every kind are answered, or not',
       { mss: 1400, sack: false, ttl: 9, maxAckSaved: 63 },

@@ -19,7 +19,7 @@ const COMPLAINTS = 10;
 
 const fail = (message: string): UsageError => new UsageError(message, EXIT_USAGE);
 const refusal = (text: string): string => {
-  const { message, hint } = badRange(text) as DpvsError;
+  const { message, hint } = badRange(text);
   return `${message} (${hint})`;
 };
 
@@ -38,11 +38,11 @@ export function listAction(command: string, options: Given): Action {
     throw fail(`You need to supply the '${option}' or the 'file' option for the '${command}' command`);
   const method = adds ? 'acl.add' : 'acl.del';
   if (file !== undefined) return { kind: 'load', method, list: params, file };
-  if (text === 'all' && !adds) return { kind: 'request', method: 'acl.flush', params } as Request;
+  if (text === 'all' && !adds) return { kind: 'request', method: 'acl.flush', params };
   const entries = text!.split(',');
   const reader = new RangeReader();
   for (const e of entries) if (reader.read(e) >= 0) throw fail(`illegal ${list} list entry: ${refusal(e)}`);
-  return { kind: 'request', method, params: { ...params, entries } } as Request;
+  return { kind: 'request', method, params: { ...params, entries } };
 }
 
 /**
@@ -103,7 +103,7 @@ export function savedLists(entries: readonly AclEntry[]): string {
   const byList = new Map<string, string[]>();
   for (const { svc, list, entry } of entries) {
     const [command, option] = list === 'black' ? ['-U', '-k'] : ['-O', '-2'];
-    const key = `${[command, ...(svc === undefined ? [] : [serviceWords(svc)]), option].join(' ')}`;
+    const key = [command, ...(svc === undefined ? [] : [serviceWords(svc)]), option].join(' ');
     const own = byList.get(key);
     if (own === undefined) byList.set(key, [entry]);
     else own.push(entry);

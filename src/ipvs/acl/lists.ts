@@ -224,7 +224,7 @@ export class AccessLists {
   }
 
   private flushLists(lists: readonly number[]): void {
-    const { entries, writer } = this;
+    const { entries } = this;
     for (const list of lists) {
       if (entries.count(list) === 0) continue;
       const gone = new Ranges();

@@ -95,7 +95,14 @@ export class Reflexes {
       if (n === MOST) break;
       if (svc.port === 0 || isDead(svc) || inet.lookup(svc.addr) === undefined) continue;
       const options = config.mss | (config.ttl << 16) | (flags << 24);
-      this.enter(svc.addr, svc.port, REFLEX_SYN, config.wscale, options, this.answer.window | (svc.slot << 16));
+      this.enter(
+        svc.addr,
+        svc.port,
+        REFLEX_SYN,
+        config.wscale,
+        options,
+        this.answer.window | (svc.slot << 16),
+      );
       n++;
       count++;
     }

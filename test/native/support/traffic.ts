@@ -180,7 +180,7 @@ export class World {
     const s = r.pick(this.services);
     const svc = { proto: s.proto, addr: s.addr, port: s.port };
     const { dest, fwd } = r.pick(s.dests);
-    const what = r.below(this.hasLists ? 14 : 12);
+    const what = this.hasLists && r.chance(50) ? r.pick([12, 12, 13]) : r.below(12);
     this.broken ||= what < 3;
     switch (what) {
       case 0:

@@ -238,7 +238,7 @@ describe('text saved by the ipvsadm of LVS', () => {
 });
 
 describe('save and restore', () => {
-  it('any state comes back equal', async () => {
+  it('any state comes back equal', { timeout: 60_000 }, async () => {
     const seen = { services: 0, dests: 0, laddrs: 0 };
     await fc.assert(
       fc.asyncProperty(commands, async (list) => {
