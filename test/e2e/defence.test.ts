@@ -95,19 +95,17 @@ describe('limits of a source', () => {
   it('--src-rate: of 60 connections at once a client gets its burst, then one a second; another is not affected', async () => {
     await b.daemon.ok(
       'ipvsadm',
-      ...[
-        '-E',
-        '-t',
-        HTTP,
-        '-s',
-        'rr',
-        '--src-conns',
-        '0',
-        '--src-rate',
-        '1/s',
-        '--src-burst',
-        String(LIMIT),
-      ],
+      '-E',
+      '-t',
+      HTTP,
+      '-s',
+      'rr',
+      '--src-conns',
+      '0',
+      '--src-rate',
+      '1/s',
+      '--src-burst',
+      String(LIMIT),
     );
     const [connsBefore, dropsBefore] = [await conns(), await drops('SRC_RATE')];
     const start = Date.now();
