@@ -109,7 +109,7 @@ export class Lcore {
       config,
     });
     const { destOffset, svcOffset } = task.stats;
-    const { xmitTtl, tcp } = config;
+    const { xmitTtl, tcp } = this.ipvs.x;
     native.flowRules(id, flowRules(destOffset, xmitTtl, svcOffset, tcp.ackStorm, task.shared.verdicts));
     this.ipvs.notices.send = (notices) => this.tell({ t: 'dests', notices });
     takeShortWay(this.netif, this.inet, this.ipvs);
