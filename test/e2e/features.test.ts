@@ -103,6 +103,14 @@ describe('with 1,000 live connections', () => {
     return out;
   }
 
+  /** Waits until `live` connections, which say something once a second, have all had their turn: two packets of the client each time. */
+  async function turns(live: number): Promise<void> {
+    const packets = async (): Promise<number> =>
+      (await b.daemon.call('svc.list', {})).find((s) => s.svc.port === 80)!.counters.inPackets;
+    const from = await packets();
+    await until('every connection has had its turn', async () => (await packets()) - from >= 3 * live);
+  }
+
   it('a service is edited, drained and removed: only connections of what is removed end', async () => {
     const ipvsadm = async (...args: string[]): Promise<unknown> => b.daemon.ok('ipvsadm', ...args);
     const held = await b.hold(80, COUNT, 1000);
@@ -115,13 +123,12 @@ describe('with 1,000 live connections', () => {
     await ipvsadm('-E', '-t', HTTP, '-s', 'rr', '-p', '0');
     await ipvsadm('-e', '-t', HTTP, '-r', `${rs1}:80`, '-w', '0');
     expect(await b.http(40, 4)).toMatchObject({ ok: 40, failed: 0, servers: { rs2: 40 } });
-    // Each of the old ones has had its turn meanwhile.
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await turns(COUNT);
     expect([held.endedPorts, await established()]).toEqual([[], before]);
 
     // Removed without the option: nothing ends, and a server that comes back finds its connections.
     await ipvsadm('-d', '-t', HTTP, '-r', `${rs1}:80`);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await turns(COUNT);
     expect(held.endedPorts).toEqual([]);
     await ipvsadm('-a', '-t', HTTP, '-r', `${rs1}:80`, '-b');
 
@@ -131,7 +138,7 @@ describe('with 1,000 live connections', () => {
       'those of the removed server have ended',
       () => held.endedPorts.length >= before[rs1]!.length,
     );
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await turns(before[rs2]!.length);
     expect(held.endedPorts).toEqual(before[rs1]);
     expect(await established()).toEqual({ [rs1]: [], [rs2]: before[rs2] });
 
