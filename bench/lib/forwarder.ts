@@ -142,7 +142,8 @@ export interface DpvsOptions {
   nodeArgs?: string[];
 }
 
-const poolSize = (n: number): number => 2 ** Math.max(17, Math.ceil(Math.log2(n + 1))) - 1;
+/** Half as many again: in a table that is nearly full (`flood_high`), one-way connections would be ended. */
+const poolSize = (n: number): number => 2 ** Math.max(17, Math.ceil(Math.log2(1.5 * n))) - 1;
 
 export function dpvsConf(o: DpvsOptions): string {
   const timeouts = Object.entries(o.tcpTimeouts ?? {}).map(([state, s]) => `            ${state} ${s}`);

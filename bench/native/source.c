@@ -352,9 +352,11 @@ static bool answer(int side, struct rte_mbuf *m) {
       reply_ack = seq + payload + 1;
     } else if (payload > 0) {
       memcpy(&id, (uint8_t *)t + head_len, 4);
-      if (walk) return false;
-      reply = RTE_TCP_PSH_FLAG | RTE_TCP_ACK_FLAG;
-      reply_payload = 4;
+      reply = RTE_TCP_ACK_FLAG; /* from now on, the client's segments need not say who it is */
+      if (!walk) {
+        reply |= RTE_TCP_PSH_FLAG;
+        reply_payload = 4;
+      }
     } else {
       add(F_LIVES, 1);
       return false;
