@@ -198,9 +198,12 @@ const METRICS: Record<
     unit: 'Gbit/s',
     run: async (net, vip, s) => {
       const out = JSON.parse(await net.run('client', ['iperf3', '-c', vip, '-t', String(s), '-J'])) as {
-        end: { sum_received: { bits_per_second: number } };
+        error?: string;
+        end: { sum_received?: { bits_per_second: number } };
       };
-      return out.end.sum_received.bits_per_second / 1e9;
+      const received = out.end.sum_received;
+      if (received === undefined) throw new Error(`iperf3 -c ${vip}: ${out.error ?? 'received nothing'}`);
+      return received.bits_per_second / 1e9;
     },
   },
 };
@@ -217,6 +220,9 @@ async function answers(net: VethNet, vip: string): Promise<void> {
     }
   }
 }
+
+/** For the ends of connections: what a balancer that is stopped leaves half closed would be in the way of the next round's. */
+const CLOSING_MS = 300;
 
 async function measure(c: Context): Promise<void> {
   const devices: (keyof typeof DEVICE)[] = c.quick ? ['af_xdp'] : ['af_packet', 'af_xdp'];
@@ -238,6 +244,7 @@ async function measure(c: Context): Promise<void> {
     for (const b of balancers) {
       b.resume?.();
       await answers(net, b.vip);
+      await sleep(CLOSING_MS);
       b.pause?.();
     }
     for (const [metric, { unit, run }] of Object.entries(METRICS)) {
@@ -248,6 +255,7 @@ async function measure(c: Context): Promise<void> {
           b.resume?.();
           await sleep(100);
           values.get(b)!.push(await run(net, b.vip, c.quick ? 1 : 3));
+          await sleep(CLOSING_MS);
           b.pause?.();
         }
       }

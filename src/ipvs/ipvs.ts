@@ -285,13 +285,18 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     if (this.guard.refuses(p, ref >>> 1, ref & 1, l3)) return STOLEN;
     if (this.synproxy.handles(p, ref >>> 1, ref & 1, l3, l4)) return STOLEN;
     if ((ref & 1) === DIR_IN && this.isReopened(ref >>> 1, proto, l4)) {
-      if (proto.isRepeated?.(this.table.records, ref >>> 1, b, l4)) {
+      const r = this.table.records;
+      if (!(proto.isRepeated?.(r, ref >>> 1, b, l4) ?? false)) {
+        packets.countEvent(EVENT.CONN_REUSED);
+        this.expire(ref >>> 1);
+        return this.unknown(p, proto, l3, l4, ports);
+      }
+      // Not answered yet: the client has refused what the real server said of an older connection, and knocks again
+      // (RFC 9293 section 3.10.7.3, RFC 5961 section 4).
+      if (r.isnOut(ref >>> 1) !== 0) {
         packets.drop(p, DROP.TCP_OLD_SYN);
         return STOLEN;
       }
-      packets.countEvent(EVENT.CONN_REUSED);
-      this.expire(ref >>> 1);
-      return this.unknown(p, proto, l3, l4, ports);
     }
     const slot = this.table.records.dest(ref >>> 1);
     const rules = this.stats.flags(slot) & DEST_F_EXCEPTION;

@@ -86,7 +86,8 @@ export class Lcore {
       const fields = { dev: this.replica.inet.devices.nameOf(ifindex), addr: formatIpv4(addr), mac };
       this.tell({ t: 'log', level: 'warn', msg: 'somebody else uses one of our addresses', fields });
     });
-    const saPool = new SaPool({ lcore: id - 1, lcores: task.lcores, poolHashSize: config.poolHashSize });
+    const { poolHashSize } = config;
+    const saPool = new SaPool({ lcore: id - 1, lcores: task.lcores, poolHashSize, start: Math.random });
     keepPools(saPool, this.replica.inet.addresses);
     this.ipvs = new Ipvs({
       packets: this.packets,

@@ -102,7 +102,10 @@ export const tcp: Proto = {
     return (wire.flags(b, l4) & SYN) !== 0;
   },
 
-  /** Known of Full-NAT connections only (0 = not known). A client that opens anew has another initial sequence number (RFC 9293 section 3.4.1). */
+  /**
+   * Known of Full-NAT connections only (0 = not known). A client that opens anew has another initial sequence number (RFC 9293
+   * section 3.4.1).
+   */
   isRepeated(r: Records, c: number, b: Bytes, l4: number): boolean {
     return r.isnIn(c) !== 0 && r.isnIn(c) === wire.seq(b, l4);
   },

@@ -24,6 +24,27 @@ describe('whose a local port is', () => {
     expect([0, 1, 2, 3, 4, 5, 6, 7].map((port) => ownerOf(port, 6))).toEqual([0, 1, 2, 3, 4, 5, 0, 1]);
   });
 
+  it('pools may begin anywhere, and give out every port all the same, the longest free first', () => {
+    const start = [0.5, 0.999, 0][Symbol.iterator]();
+    const pool = new SaPool({
+      lcore: 0,
+      lcores: 1,
+      poolHashSize: 3,
+      firstPort: 1025,
+      lastPort: 1028,
+      start: () => start.next().value!,
+    });
+    const slot = pool.add(LADDR);
+    const all = (dport: number): number[] => [1, 2, 3, 4, 5].map(() => pool.alloc(slot, RS, dport));
+    expect([all(80), all(81), all(82)]).toEqual([
+      [1027, 1028, 1025, 1026, 0],
+      [1028, 1025, 1026, 1027, 0],
+      [1025, 1026, 1027, 1028, 0],
+    ]);
+    for (const port of [1026, 1028]) expect(pool.free(slot, RS, 80, port)).toBe(true);
+    expect(all(80)).toEqual([1026, 1028, 0, 0, 0]);
+  });
+
   it('the lcores share all ports out among them: each to exactly one, which says the same', () => {
     for (let lcores = 1; lcores <= 17; lcores++) {
       const owners = new Int8Array(65536).fill(-1);

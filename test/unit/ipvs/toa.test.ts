@@ -98,6 +98,19 @@ describe('sequence numbers', () => {
     expect(rig.conns).toBe(1);
   });
 
+  it('of a SYN that comes again after the client refused the answer of an older connection are the same', () => {
+    rig = new Rig({ config: { tcp: ON } });
+    rig.serve();
+    const [syn] = client({ flags: 'S', seq: ISN });
+    delta = (decode(syn!).tcp!.seq - ISN) >>> 0;
+    const stale = decode(server({ flags: 'A', seq: 77, ack: 4711 })[0]!).tcp!.ack;
+    expect(client({ flags: 'R', seq: stale })).toEqual([toServer({ flags: 'R', seq: stale })]);
+    expect(decode(toServer({ flags: 'R', seq: stale })).tcp!.seq).toBe(4711);
+    expect(client({ flags: 'S', seq: ISN })).toEqual([syn]);
+    expect(server({ flags: 'SA', seq: SERVER_ISN, ack: up(ISN + 1) })).toHaveLength(1);
+    expect(rig.drops).toEqual({});
+  });
+
   it('of a client that opens anew over a closing connection begin afresh', () => {
     opened();
     server({ flags: 'RA', seq: SERVER_ISN + 1, ack: up(ISN + 1) });
