@@ -38,6 +38,7 @@ interface Outcome {
   /** What each step sent. */
   sent: string[][];
   counters: Counters;
+  events: Fixture['events'];
 }
 
 function play(f: Fixture, boundary: LabNative): Outcome {
@@ -57,7 +58,7 @@ function play(f: Fixture, boundary: LabNative): Outcome {
     return out;
   });
   lab.expectBalanced();
-  return { sent, counters: scene.counters() };
+  return { sent, counters: scene.counters(), events: f.events && scene.events() };
 }
 
 /** What the table says. */
@@ -81,7 +82,11 @@ function expected(f: Fixture): Outcome {
     allocFail: 0,
     conns: open,
   };
-  return { sent: f.steps.map((s) => s.out.map(readable)), counters: { stats, drops } };
+  return {
+    sent: f.steps.map((s) => s.out.map(readable)),
+    counters: { stats, drops },
+    events: f.events,
+  };
 }
 
 function onDpdk(f: Fixture, flows: boolean): Outcome {

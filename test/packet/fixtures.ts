@@ -7,6 +7,7 @@
  */
 import type { Command } from '../../src/control/schema.js';
 import type { DropName } from '../../src/core/drops.js';
+import type { EventName } from '../../src/core/events.js';
 import {
   arp,
   BROADCAST_MAC,
@@ -51,6 +52,8 @@ export interface Fixture extends SceneOptions {
   steps: readonly Step[];
   /** Every drop, by name. */
   drops?: Partial<Record<DropName, number>>;
+  /** Every event, by name; not looked at where there is none. */
+  events?: Partial<Record<EventName, number>>;
   /** Packets that still wait at the end, connections that are still there. */
   held?: number;
   open?: number;

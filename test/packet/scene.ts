@@ -4,6 +4,7 @@
  */
 import type { Command } from '../../src/control/schema.js';
 import type { DropName } from '../../src/core/drops.js';
+import { EVENT_KINDS, type EventName } from '../../src/core/events.js';
 import { DEST_STATS, LCORE_STATS } from '../../src/core/layout.js';
 import { SaPool } from '../../src/core/sapool.js';
 import type { InetConfig } from '../../src/inet/inet.js';
@@ -118,6 +119,13 @@ export class Scene<N extends LabNative> {
       ),
       drops: this.lab.drops(),
     };
+  }
+
+  /** Event counters that are not 0, by name. */
+  events(): Partial<Record<EventName, number>> {
+    const { counters } = this.lab.packets;
+    const count = (i: number): number => counters[(LCORE_STATS.at.events >>> 3) + i]!;
+    return Object.fromEntries(EVENT_KINDS.map(({ name }, i) => [name, count(i)]).filter(([, n]) => n !== 0));
   }
 }
 

@@ -8,7 +8,7 @@ import * as ethernet from '../../wire/ethernet.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import * as tcp from '../../wire/tcp.js';
 import type { SynproxyConfig } from './config.js';
-import { type Cookies, NO_WSCALE, packData } from './cookie.js';
+import { type Cookies, NO_WSCALE, packData, sackOf, timestampOf, wscaleOf } from './cookie.js';
 import { NONE, Offer, offerLen, writeOffer } from './offer.js';
 
 /** A whole SYN, for services that ask for it, is turned into our answer; what arrived is gone. */
@@ -25,6 +25,16 @@ export class Answer {
     // What is kept of a client that sends at once.
     const room = Math.min(config.maxAckSaved * config.mss, 0xffff);
     this.window = config.closeClientWindow && !config.deferRsSyn ? 0 : room;
+  }
+
+  /** False for data of cookies that `send` never makes. */
+  canSay(data: number): boolean {
+    const { config } = this;
+    return (
+      (config.wscale > 0 || wscaleOf(data) === NO_WSCALE) &&
+      (config.sack || !sackOf(data)) &&
+      (config.timestamp || !timestampOf(data))
+    );
   }
 
   /** @param p a SYN whose checksum is right; it leaves where it came from. Takes ownership */

@@ -19,7 +19,7 @@ const KEYS = 4;
 const HASH_BITS = 0xfffff000;
 
 /** What a client has offered, as it travels in a cookie: 10 bits. */
-export const DATA_BITS = 0x3ff;
+const DATA_BITS = 0x3ff;
 /** Window scale of a client that has offered none, or was answered none. */
 export const NO_WSCALE = SYN_NO_WSCALE;
 
@@ -30,6 +30,8 @@ export const MSS_TABLE: readonly number[] = [
 
 export const packData = (mss: number, wscale: number, sack: boolean, timestamp: boolean): number =>
   (mssIndex(mss) << 6) | (wscale << 2) | (sack ? 2 : 0) | (timestamp ? 1 : 0);
+/** Of any cookie, true or not. */
+export const dataOf = (cookie: number): number => (cookie >>> 2) & DATA_BITS;
 export const mssOf = (data: number): number => MSS_TABLE[data >>> 6]!;
 export const wscaleOf = (data: number): number => (data >>> 2) & 15;
 export const sackOf = (data: number): boolean => (data & 2) !== 0;
@@ -101,7 +103,7 @@ export class Cookies {
 
   /** @returns the data of a cookie of ours that is not too old, or -1 */
   check(saddr: number, daddr: number, ports: number, isn: number, cookie: number): number {
-    const data = (cookie >>> 2) & DATA_BITS;
+    const data = dataOf(cookie);
     const hash = this.sign(cookie & 3, saddr, daddr, ports, isn, data);
     return ((hash ^ cookie) & HASH_BITS) === 0 ? data : -1;
   }

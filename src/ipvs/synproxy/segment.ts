@@ -10,6 +10,9 @@ import { XMIT_BY_FWD } from '../xmit/index.js';
 import type { XmitContext } from '../xmit/xmit.js';
 
 const TTL = 64;
+/** Two bytes of padding, kind and length: the form of RFC 7323 appendix A. */
+const STAMP = 0x0101080a;
+const STAMP_LEN = 12;
 
 /** What a segment says besides its numbers. One object, since there are many of it. */
 export const segment = { flags: 0, seq: 0, ack: 0, window: 0 };
@@ -48,6 +51,18 @@ export function sendSegment(x: XmitContext, p: number, c: number, d: number): vo
   const l4 = packets.l4(p);
   tcp.fillChecksum(b, l4, packets.end(p) - l4, ipv4.src(b, l3), ipv4.dst(b, l3));
   XMIT_BY_FWD[r.fwd(c)]!.send(x, p, c, d);
+}
+
+/** The same of a segment with time stamps, as all have them once they are agreed upon (RFC 7323 section 3.2). */
+export function sendStamped(x: XmitContext, c: number, d: number, tsval: number, tsecr: number): void {
+  const p = makeSegment(x, c, d, STAMP_LEN);
+  if (p === NO_PACKET) return;
+  const { bytes } = x.packets;
+  const at = x.packets.l4(p) + tcp.HEADER_LEN;
+  bytes.setU32(at, STAMP);
+  bytes.setU32(at + 4, tsval);
+  bytes.setU32(at + 8, tsecr);
+  sendSegment(x, p, c, d);
 }
 
 /** The same of a segment without options. */

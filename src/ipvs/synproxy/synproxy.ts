@@ -1,5 +1,5 @@
 /**
- * Syn-proxy (RFC 4987 section 3.4): the real server hears of a client when that has shown a cookie.
+ * Syn-proxy (RFC 4987 section 3.8): the real server hears of a client when that has shown a cookie.
  *
  * 1. A SYN to a service with syn-proxy is answered by a cookie (answer.ts). Nothing is remembered.
  * 2. An ACK with a cookie of ours opens a connection; the SYN that the client had sent is made again for its real server.
@@ -32,14 +32,14 @@ import { seqDelta, setSeqDelta } from '../xmit/seq.js';
 import type { XmitContext } from '../xmit/xmit.js';
 import { Answer } from './answer.js';
 import type { SynproxyConfig } from './config.js';
-import { Cookies, mssOf, NO_WSCALE, sackOf, timestampOf, wscaleOf } from './cookie.js';
+import { Cookies, dataOf, mssOf, NO_WSCALE, sackOf, timestampOf, wscaleOf } from './cookie.js';
 import { isDead } from './dead.js';
 import { Doubts } from './doubts.js';
 import { Handshakes } from './handshakes.js';
 import { NONE, Offer, offerLen, writeOffer } from './offer.js';
 import { Reflexes } from './reflexes.js';
 import { refuse } from './refuse.js';
-import { makeSegment, segment, sendPlain, sendSegment } from './segment.js';
+import { makeSegment, segment, sendPlain, sendSegment, sendStamped } from './segment.js';
 
 /** What syn-proxy needs of the load balancer. */
 export interface SynproxyHost {
@@ -61,8 +61,8 @@ export interface SynproxyHost {
   dropFor(p: number, svc: Svc | undefined, reason: number): void;
 }
 
-/** RSTs to who goes on without a cookie, each second. */
-const RESETS_PER_SECOND = 1000;
+/** RSTs to who sends what shows no cookie, each second; as many to who goes on with it. A flood of such ACKs takes the first only. */
+const RESETS_PER_SECOND = 500;
 const OPENING = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN;
 
 export class Synproxy {
@@ -72,6 +72,7 @@ export class Synproxy {
   private readonly reflexes: Reflexes;
   private readonly offer = new Offer();
   private readonly doubts = new Doubts();
+  private readonly prompt = new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND);
   private readonly resets = new TokenBucket(RESETS_PER_SECOND, RESETS_PER_SECOND);
   /** By state: 1 where a cookie may replace the connection. */
   private readonly reusable = new Uint8Array(tcpProto.states.length);
@@ -133,8 +134,7 @@ export class Synproxy {
     const cookie = (tcp.ack(b, l4) - 1) >>> 0;
     const data = this.cookies.check(caddr, vaddr, b.u32(l4), isn, cookie);
     if (data < 0) {
-      const now = packets.nowMs;
-      if (this.doubts.isOld(caddr, b.u32(l4), cookie, now) && this.resets.take(now)) {
+      if (this.mayRefuse(caddr, b.u32(l4), cookie)) {
         packets.countEvent(EVENT.SYNPROXY_RESET);
         refuse(host.x, p);
       }
@@ -181,6 +181,8 @@ export class Synproxy {
       }
       if (svc?.synproxy === true && this.isOther(p, c, l3, l4)) {
         packets.countEvent(EVENT.SYNPROXY_REUSED);
+        // The client has forgotten its first attempt: a reset of that one is none of its business.
+        if (pending) this.dropKept(c, r.proxy(c));
         host.expire(c);
         this.stray(p, svc, l3, l4);
         return true;
@@ -398,18 +400,21 @@ export class Synproxy {
     r.setAction(c, DIR_OUT, FLOW_ACTION.EXCEPTION, false);
     host.enter(c, tcpProto, TCP.ESTABLISHED);
     segment.flags = tcp.ACK;
+    const stamped = timestampOf(h.data[e]!) && this.offer.timestamp;
     if (config.closeClientWindow && !config.deferRsSyn) {
       segment.seq = (isn + 1) >>> 0;
       segment.ack = this.acknowledged(c, e);
       segment.window = window >>> scale;
-      sendPlain(host.x, c, DIR_OUT);
+      if (stamped) sendStamped(host.x, c, DIR_OUT, this.offer.tsval, h.tsval[e]!);
+      else sendPlain(host.x, c, DIR_OUT);
     }
     let q = h.take(e);
     if (q === NO_PACKET) {
       segment.seq = (h.isn[e]! + 1) >>> 0;
       segment.ack = (h.cookie[e]! + 1) >>> 0;
       segment.window = h.window[e]!;
-      sendPlain(host.x, c, DIR_IN);
+      if (stamped) sendStamped(host.x, c, DIR_IN, h.tsval[e]!, h.tsecr[e]!);
+      else sendPlain(host.x, c, DIR_IN);
     }
     for (; q !== NO_PACKET; q = h.take(e)) host.forward(q, c, DIR_IN, tcpProto, packets.l3(q), packets.l4(q));
     h.close(e);
@@ -456,6 +461,16 @@ export class Synproxy {
   }
 
   // -----
+
+  /**
+   * True when who sends an ACK without a valid cookie is to be reset: at once when no cookie of ours can be what it acknowledges,
+   * else when it has gone on for some time.
+   */
+  private mayRefuse(caddr: number, ports: number, cookie: number): boolean {
+    const now = this.host.packets.nowMs;
+    if (!this.answer.canSay(dataOf(cookie))) return this.prompt.take(now);
+    return this.doubts.isOld(caddr, ports, cookie, now) && this.resets.take(now);
+  }
 
   /** True for an ACK with a cookie, of another connection attempt than the one that `c` is of. */
   private isOther(p: number, c: number, l3: number, l4: number): boolean {
