@@ -19,6 +19,8 @@ const REWRITE = 'native/src/rewrite.h';
 const PARSE = 'native/src/parse.h';
 const RULES = 'native/src/flow_rules.cc';
 const STORM = 'native/src/storm.h';
+const SYN = 'native/src/syn_answer.h';
+const SYNPROXY = 'src/ipvs/synproxy';
 
 /** Suite (part of a file's name in test/native, or tools/sanitize), what is broken, file, text, what stands there instead. */
 const MUTANTS = [
@@ -60,7 +62,40 @@ const MUTANTS = [
   [TALK, 'native: TTL of direct routing', ENGINE, 'if (pass.hops != 0) count_down(l3, 0, pass.hops);', ''],
   [TALK, 'native: storm of acknowledgements', STORM, 'c.sameAcks >= most', 'false'],
   [TALK, 'native: data of the client in a storm', STORM, 'data != c.clientData', 'false'],
+  [DIFF, 'native: what a SYN cookie signs', SYN, 'isn ^ data << 22', 'isn'],
+  [
+    DIFF,
+    'native: SYN with a wrong checksum',
+    SYN,
+    'if (rte_ipv4_udptcp_cksum_verify(reinterpret_cast<const rte_ipv4_hdr*>(l3), l4) != 0) return 0;',
+    '',
+  ],
+  [DIFF, 'native: window scale of a SYN', SYN, 'RTE_MIN(load<uint8_t>(p + 2), 14)', 'load<uint8_t>(p + 2)'],
+  [DIFF, 'native: windows of syn-proxy', REWRITE, 'd.wshift != 0 &&', 'false &&'],
+  [DIFF, 'native: time stamps of syn-proxy', REWRITE, 'out ? c.tsDelta : 0 - c.tsDelta', 'c.tsDelta'],
   // And the other way round.
+  [
+    DIFF,
+    'TypeScript: MSS of our SYN-ACK',
+    `${SYNPROXY}/answer.ts`,
+    'Math.min(offer.mss, config.mss)',
+    'offer.mss',
+  ],
+  [
+    DIFF,
+    'TypeScript: reflexes without real servers',
+    `${SYNPROXY}/reflexes.ts`,
+    'destChanged: (d) => changed(d.svc),',
+    '',
+  ],
+  [DIFF, 'TypeScript: keys of reflexes', `${SYNPROXY}/cookie.ts`, 'this.onKeys();', ''],
+  [
+    DIFF,
+    'TypeScript: cookies over a closing connection',
+    `${SYNPROXY}/synproxy.ts`,
+    'r.setAction(c, DIR_IN, FLOW_ACTION.EXCEPTION, this.reusable[state] === 1);',
+    '',
+  ],
   [
     DIFF,
     'TypeScript: reopening clients',

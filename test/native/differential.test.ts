@@ -5,9 +5,10 @@
  * (states, timeouts, times, sequence numbers) every few steps and at the end.
  *
  * Packets of different connections may overtake each other, those of one must not: frames are compared in the order of their
- * tuple. A scheduler that counts active connections would see that: with it packets come one by one.
+ * tuple (but for what syn-proxy answers without a connection). A scheduler that counts active connections would see that: with it packets come one by one.
  *
- * Real and direct servers, tunnels and SNAT take part, every scheduler, full tables, both lcores die and come back. That it
+ * Real and direct servers, tunnels and SNAT take part, every scheduler, every way to tell a real server the client's address,
+ * syn-proxy (its handshakes go on: World answers SYN-ACKs and SYNs; floods of SYNs), full tables, both lcores die and come back. That it
  * notices what is broken on purpose: tools/mutants.mjs. Small cases that shrink: conversations.test.ts.
  *
  * DPVS_DIFF_PACKETS sets the number of packets (default 1,000,000), DPVS_DIFF_SEED the first seed, DPVS_DIFF_VERBOSE=1 tells of every
@@ -15,10 +16,12 @@
  */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { DROP_REASONS } from '../../src/core/drops.js';
+import { EVENT, type EventName } from '../../src/core/events.js';
 import { DIR_IN, DIR_OUT } from '../../src/core/layout.js';
 import { D } from '../../src/ipvs/conn/records.js';
 import { SCHEDULERS } from '../../src/ipvs/sched/index.js';
 import { XMIT_BY_FWD, XMITS } from '../../src/ipvs/xmit/index.js';
+import * as opp from '../../src/wire/opp.js';
 import { Pair } from './support/pair.js';
 import { native, pool, startEal, startPort } from './support/rig.js';
 import { Rng, World } from './support/traffic.js';
@@ -30,6 +33,16 @@ const PER_WORLD = 25_000;
 const STEP = 64;
 /** Packets that a run which lacks variety may have besides. */
 const EXTRA = 300_000;
+
+const CLIENT_ADDRESSES = [
+  'TOA',
+  'UOA, protocol',
+  'UOA, option',
+  'PROXY v1, TCP',
+  'PROXY v2, TCP',
+  'PROXY v2, UDP',
+] as const;
+const SYNPROXY_EVENTS = (Object.keys(EVENT) as EventName[]).filter((name) => name.startsWith('SYNPROXY_'));
 
 let ports: number[] = [];
 let total = 0;
@@ -44,6 +57,10 @@ const seen = {
   drops: new Set<string>(),
   states: new Set<string>(),
   modes: new Set<string>(),
+  addresses: new Set<string>(),
+  reflexes: 0,
+  joined: 0,
+  synproxy: new Set<string>(),
   schedulers: new Set<string>(),
 };
 
@@ -60,6 +77,21 @@ afterAll(() => {
   for (const p of native.ports()) native.devDetach(p);
 });
 
+/** How a frame to a real server tells it the client's address. */
+function wayOf(f: Buffer): (typeof CLIENT_ADDRESSES)[number] | undefined {
+  // From a local address.
+  if (f.readUInt16BE(12) !== 0x0800 || f.readUInt32BE(26) >>> 8 !== 0xc0a800) return undefined;
+  if (f[23] === opp.PROTO) return 'UOA, protocol';
+  const l4 = 14 + (f[14]! & 15) * 4;
+  if (f[23] === 17 && f[14]! > 0x45 && f[34] === opp.OPTION) return 'UOA, option';
+  const data = f[23] === 6 ? l4 + (f[l4 + 12]! >>> 4) * 4 : l4 + 8;
+  const proto = f[23] === 6 ? 'TCP' : 'UDP';
+  if (f.subarray(data, data + 6).toString('latin1') === 'PROXY ') return 'PROXY v1, TCP';
+  if (f.subarray(data, data + 4).toString('hex') === '0d0a0d0a') return `PROXY v2, ${proto}`;
+  const isToa = proto === 'TCP' && f.subarray(l4 + 20, data).includes(Buffer.from([254, 8]));
+  return isToa ? 'TOA' : undefined;
+}
+
 /** What has not been seen often enough. */
 function lacking(): string[] {
   const enough = {
@@ -72,6 +104,10 @@ function lacking(): string[] {
     states: seen.states.size > 8,
     'reasons to drop': seen.drops.size > 12,
     restarts: seen.restarts > total / 30_000,
+    'SYNs answered by the native loop': seen.reflexes > total / 200,
+    'handshakes of syn-proxy': seen.joined > total / 1000,
+    'events of syn-proxy': SYNPROXY_EVENTS.every((name) => seen.synproxy.has(name)),
+    "ways of the client's address": CLIENT_ADDRESSES.every((way) => seen.addresses.has(way)),
     modes: XMITS.every((x) => seen.modes.has(x.name)),
     // In a short run the dice don't show all of them.
     schedulers: PACKETS < 1_000_000 || SCHEDULERS.every((x) => seen.schedulers.has(x.name)),
@@ -92,10 +128,16 @@ function run(seed: number, most: number): void {
     neighTimeoutMs: r.pick([2000, 60_000]),
     ipvs: {
       xmitTtl: r.chance(40),
-      uoaMaxTrail: r.pick([0, 0, 0, 3]),
-      uoaMode: r.pick(['opp', 'ipo'] as const),
+      uoaMaxTrail: r.pick([0, 0, 3]),
+      uoaMode: seed % 4 < 2 ? ('opp' as const) : ('ipo' as const),
       // With it, packets of TCP are for the stack until the real server has spoken.
-      tcp: { toa: r.chance(40), ackStorm: r.pick([1, 2, 10]) },
+      tcp: {
+        toa: r.chance(40),
+        rebase: r.chance(70),
+        keepTimestamps: r.chance(30),
+        ackStorm: r.pick([1, 2, 10]),
+      },
+      synproxy: world.synproxy,
       defenceTcpDrop: seed % 2 === 0,
       defenceUdpDrop: seed % 4 < 2,
       ...(r.chance(50)
@@ -130,9 +172,17 @@ function run(seed: number, most: number): void {
       pair.send(f.device, f.frame, f.length, r.chance(3));
     }
     sent += n;
-    for (const [device, frames] of pair.turn(now, where, world.onePacket).entries()) {
+    for (let i = r.chance(2) && !world.oneByOne ? 2 * STEP : 0; i > 0; i--) {
+      const f = world.syn(i);
+      if (f === undefined) break;
+      pair.send(f.device, f.frame, f.length);
+      sent++;
+    }
+    for (const [device, frames] of pair.turn(now, where, world.onePacket, world.proxied).entries()) {
       for (const f of frames) {
         const reply = world.learn(device, f);
+        const way = wayOf(f);
+        if (way !== undefined) seen.addresses.add(way);
         if (reply !== undefined) replies.push({ device, frame: reply });
       }
     }
@@ -151,6 +201,9 @@ function run(seed: number, most: number): void {
   const { tested } = pair;
   seen.hits += tested.stat('flowHits');
   if (path === 'short') seen.short += tested.short;
+  seen.reflexes += tested.reflexes;
+  seen.joined += tested.event('SYNPROXY_JOINED');
+  for (const name of SYNPROXY_EVENTS) if (tested.event(name) > 0) seen.synproxy.add(name);
   seen.exceptions += tested.stat('exceptions');
   seen.events += tested.events;
   seen.restarts += restarts;
@@ -190,7 +243,8 @@ test('and both paths were there: hits, exceptions, changes of state, most states
   console.log(
     `${total} packets: ${seen.hits} hits, ${seen.short} by the short way, ${seen.exceptions} exceptions, ${seen.events} changes of state, noticed ${seen.downs} down ${seen.ups} up, states ` +
       `${[...seen.states].sort().join(' ')}, ${seen.restarts} restarts, modes ${[...seen.modes].sort().join(' ')}, ` +
-      `schedulers ${[...seen.schedulers].sort().join(' ')}, drops ${[...seen.drops].sort().join(' ')}`,
+      `schedulers ${[...seen.schedulers].sort().join(' ')}, drops ${[...seen.drops].sort().join(' ')}, client addresses by ${[...seen.addresses].sort().join(', ')}, ` +
+      `syn-proxy: ${seen.reflexes} SYNs answered natively, ${seen.joined} handshakes, ${[...seen.synproxy].sort().join(' ')}`,
   );
   expect(lacking()).toEqual([]);
 });

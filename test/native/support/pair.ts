@@ -46,15 +46,22 @@ export class Pair {
    * Both work off what was sent.
    * @param where for messages
    * @param unordered source addresses whose frames to one client are of many connections
+   * @param answering source addresses that answer SYNs with cookies and refuse what has none, which no connection is needed for
    * @returns the frames that left each device, equal on both sides but for the order of different tuples
    */
-  turn(nowMs: number, where: string, unordered: ReadonlySet<number> = new Set()): Buffer[][] {
+  turn(
+    nowMs: number,
+    where: string,
+    unordered: ReadonlySet<number> = new Set(),
+    answering: ReadonlySet<number> = new Set(),
+  ): Buffer[][] {
+    const sorted = (frames: readonly Buffer[]): string[] => inOrder(frames, unordered, answering);
     this.injector.flush();
     for (const s of this.sides) while (s.turn(nowMs) > 0);
     const out = this.injector.take();
     return Array.from({ length: PORTS_OF_SIDE }, (_, d) => {
       const [x, y] = [out.get(this.tested.ports[d]!) ?? [], out.get(this.plain.ports[d]!) ?? []];
-      agree(`${where}, dpdk${d}`, sorted(x, unordered), sorted(y, unordered));
+      agree(`${where}, dpdk${d}`, sorted(x), sorted(y));
       return y;
     });
   }
@@ -76,7 +83,7 @@ export class Pair {
     const [x, y] = [tested.records(), plain.records()];
     agree(where, [...x.keys()].sort(), [...y.keys()].sort());
     for (const [k, v] of x) agree(`${where}, connection ${k}`, v, y.get(k));
-    agree(where, [tested.packets.balance(), plain.stat('flowHits')], [0, 0]);
+    agree(where, [tested.packets.balance(), plain.stat('flowHits'), plain.reflexes], [0, 0, 0]);
   }
 
   /** Both lcores end, with what they hold. */
@@ -88,6 +95,9 @@ export class Pair {
 
 const ARP = 0x0806;
 const IPIP = 4;
+const TCP = 6;
+const SYN_ACK = 0x12;
+const RST = 4;
 const ETH = 14;
 const IPV4 = 20;
 
@@ -106,17 +116,34 @@ function tupleOf(frame: Buffer): [number, number] {
   return [end(12, 20), end(16, 22)];
 }
 
-/** Frames as hex by tuple, in their order within one; those from `unordered` addresses by their bytes. */
-function sorted(frames: readonly Buffer[], unordered: ReadonlySet<number>): string[] {
+/** True for a SYN-ACK, and a reset that answers an ACK without a connection. */
+function isAnswer(frame: Buffer): boolean {
+  const flags = frame[47]! & 0x17;
+  return frame[23] === TCP && (flags === SYN_ACK || (flags === RST && frame.readUInt32BE(42) === 0));
+}
+
+/**
+ * Frames as hex by tuple, in their order within one; those from `unordered` addresses, and answers of `answering` ones, by
+ * their bytes.
+ */
+function inOrder(
+  frames: readonly Buffer[],
+  unordered: ReadonlySet<number>,
+  answering: ReadonlySet<number>,
+): string[] {
   return frames
-    .map((frame, at) => ({
-      hex: frame.toString('hex'),
-      tuple: tupleOf(frame),
-      at: unordered.has(frame.readUInt32BE(26)) ? 0 : at,
-    }))
-    .sort(
-      (a, b) => a.tuple[0] - b.tuple[0] || a.tuple[1] - b.tuple[1] || a.at - b.at || (a.hex < b.hex ? -1 : 1),
-    )
+    .map((frame, at) => {
+      const saddr = frame.readUInt32BE(26);
+      const answer = answering.has(saddr) && isAnswer(frame);
+      const [src, dst] = tupleOf(frame);
+      return {
+        hex: frame.toString('hex'),
+        src,
+        dst: answer ? dst + 0.5 : dst,
+        at: answer || unordered.has(saddr) ? 0 : at,
+      };
+    })
+    .sort((a, b) => a.src - b.src || a.dst - b.dst || a.at - b.at || (a.hex < b.hex ? -1 : 1))
     .map(({ hex }) => hex);
 }
 

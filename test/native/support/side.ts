@@ -8,17 +8,22 @@ import {
   ADJ_CAP,
   CONN4,
   CONN_F_HASHED,
+  CONN_F_PENDING,
   DEST_CAP,
   DEST_STATS,
   DIR4,
   DIR_IN,
   DIR_OUT,
   DROP_CAP,
+  EVENT_KIND_CAP,
   LCORE_BLOCK,
   LCORE_STATS,
   MBUF,
+  SVC_CAP,
+  SVC_STATS,
 } from '../../../src/core/layout.js';
 import { DROP } from '../../../src/core/drops.js';
+import { EVENT, type EventName } from '../../../src/core/events.js';
 import { Packets } from '../../../src/core/packet.js';
 import { SaPool } from '../../../src/core/sapool.js';
 import { InetStack } from '../../../src/inet/inet.js';
@@ -39,6 +44,9 @@ import { makeLcore, native, pool, type TestLcore } from './rig.js';
 
 const PAGE = 4096;
 const DEST_AT = Math.ceil(LCORE_STATS.size / PAGE) * PAGE;
+const SVC_AT = DEST_AT + DEST_CAP * DEST_STATS.size;
+/** Of real servers and services that a world can have. */
+const SLOTS = 64;
 
 export interface SideOptions {
   id: number;
@@ -72,6 +80,8 @@ export class Side {
   events = 0;
   /** Packets that took the short way. */
   short = 0;
+  /** SYNs that TypeScript has answered with a cookie; what else was answered is the native loop's. */
+  private answers = 0;
   /** By real server: what was noticed for its passive check. */
   readonly noticed: Record<number, { downs: number; ups: number }> = {};
   private netif!: Netif;
@@ -85,7 +95,7 @@ export class Side {
     this.ports = o.ports;
     this.conns = native.mapAnonymous(o.conns * CONN4.size);
     this.adjacencies = native.mapAnonymous(ADJ_CAP * ADJ.size);
-    this.stats = native.mapAnonymous(DEST_AT + DEST_CAP * DEST_STATS.size);
+    this.stats = native.mapAnonymous(SVC_AT + SVC_CAP * SVC_STATS.size);
     this.block = native.mapAnonymous(LCORE_BLOCK.size);
     native.lcoreCreate({
       id: o.id,
@@ -145,6 +155,7 @@ export class Side {
       index: flowIndex(native, o.id, this.block),
       conns: this.conns,
       destStats: new Float64Array(this.stats, DEST_AT, (DEST_CAP * DEST_STATS.size) >>> 3),
+      svcStats: new Float64Array(this.stats, SVC_AT),
       shared: this.shared,
       lcore: 1,
       lcores: 1,
@@ -157,11 +168,14 @@ export class Side {
         sum.ups += ups;
       }
     };
+    const { answer } = this.ipvs.synproxy;
+    const send = answer.send.bind(answer);
+    answer.send = (...packet) => {
+      this.answers++;
+      send(...packet);
+    };
     const { xmitTtl, tcp } = o.ipvs;
-    native.flowRules(
-      o.id,
-      flowRules(DEST_AT, xmitTtl ?? false, undefined, tcp?.ackStorm, this.shared.verdicts),
-    );
+    native.flowRules(o.id, flowRules(DEST_AT, xmitTtl ?? false, SVC_AT, tcp?.ackStorm, this.shared.verdicts));
     if (o.path === 'flow') this.netif.offload();
     if (o.path !== 'stack') this.takeShortWay();
     for (const c of snapshot) this.replica.apply(c, true);
@@ -249,12 +263,22 @@ export class Side {
     return this.packets.counters[LCORE_STATS.at[name] >>> 3]!;
   }
 
+  /** SYNs that the native loop has answered. */
+  get reflexes(): number {
+    return this.event('SYNPROXY_ANSWERED') - this.answers;
+  }
+
+  event(name: EventName): number {
+    return this.packets.counters[(LCORE_STATS.at.events >>> 3) + EVENT[name]]!;
+  }
+
   /** All that both paths must agree on, but for connections. */
   counters(): Record<string, unknown> {
-    const { drops, spare: _, ...fields } = LCORE_STATS.at;
+    const { drops, events, spare: _, ...fields } = LCORE_STATS.at;
     const own = new Set(['loops', 'flowHits', 'exceptions', 'busyTicks', 'idleTicks', 'allocFail']);
     const c = this.packets.counters;
-    const dests = new Float64Array(this.stats, DEST_AT, 64 * (DEST_STATS.size >>> 3));
+    const dests = new Float64Array(this.stats, DEST_AT, SLOTS * (DEST_STATS.size >>> 3));
+    const svcs = new Float64Array(this.stats, SVC_AT, SLOTS * (SVC_STATS.size >>> 3));
     const adjacencies = Buffer.from(new Uint8Array(this.adjacencies, 0, 64 * ADJ.size));
     // DPDK ports are numbered through; everything else of a neighbour is the same on both sides. Whether the native
     // loop may use it says nothing about the other side.
@@ -266,9 +290,12 @@ export class Side {
           .filter(([k]) => !own.has(k))
           .map(([k, at]) => [k, c[at >>> 3]]),
       ),
-      handled: this.stat('flowHits') + this.stat('exceptions'),
+      // Forwarded or dropped by the native loop, answered by it, or left to TypeScript.
+      handled: this.stat('flowHits') + this.reflexes + this.stat('exceptions'),
       drops: Array.from(c.subarray(drops >>> 3, (drops >>> 3) + DROP_CAP)),
+      events: Array.from(c.subarray(events >>> 3, (events >>> 3) + EVENT_KIND_CAP)),
       dests: Array.from(dests),
+      svcs: Array.from(svcs),
       noticed: this.noticed,
       neighbours: JSON.stringify(this.inet.neigh.list()),
       adjacencies: adjacencies.toString('hex'),
@@ -284,7 +311,12 @@ export class Side {
     const r = this.ipvs.table.records;
     for (let c = 1; c < r.capacity; c++) {
       if (!r.isUsed(c)) continue;
-      const record = Buffer.from(this.conns, c * CONN4.size, CONN4.size);
+      let record: Buffer = Buffer.from(this.conns, c * CONN4.size, CONN4.size);
+      if ((r.flags(c) & CONN_F_PENDING) !== 0) {
+        // A handshake that goes on has a number, which the other side gives otherwise.
+        record = Buffer.from(record);
+        record.fill(0, CONN4.at.proxy, CONN4.at.proxy + 4);
+      }
       let key = record.toString('hex', 0, DIR4.at.proto + 1);
       let hex = record.toString('hex');
       if (record[0] === 0) {

@@ -1,6 +1,7 @@
 /** Random services and random traffic for them, good and bad, from a seed. */
 import type { Command } from '../../../src/control/schema.js';
 import { SCHEDULERS } from '../../../src/ipvs/sched/index.js';
+import type { SynproxyConfig } from '../../../src/ipvs/synproxy/config.js';
 import { formatIpv4 } from '../../../src/wire/ipv4.js';
 import { ip, macOf } from './side.js';
 
@@ -40,6 +41,16 @@ interface Tuple {
   dport: number;
 }
 
+/** One end of a handshake whose turn it is: a client that has a SYN-ACK, or a real server that has a SYN. */
+interface Due {
+  tuple: Tuple;
+  /** Of what it sends next. */
+  seq: number;
+  ack: number;
+  /** Time stamp that it has got; -1 = none. */
+  tsecr: number;
+}
+
 /**
  * Schedulers that don't look at load: the native loop takes the known connections of a burst before the new ones, so that a
  * new one sees states of packets that came behind it. With others packets come one by one.
@@ -60,6 +71,12 @@ const OUTER = 20;
 const PROXY = { tcp: ['v1', 'v2', 'v1-insecure', 'v2-insecure'], udp: ['v2', 'v2-insecure'] } as const;
 const MODES = ['fullnat', 'fullnat', 'fullnat', 'nat', 'nat', 'dr', 'tunnel'] as const;
 
+/** With these alone a service may have syn-proxy. */
+const PROXIED = ['fullnat', 'fullnat', 'nat'] as const;
+const F = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16 } as const;
+
+const be32 = (v: number): number[] => [v >>> 24, (v >>> 16) & 255, (v >>> 8) & 255, v & 255];
+
 /** One random world: what is configured, and frames for it. */
 export class World {
   readonly commands: Command[] = [];
@@ -73,6 +90,10 @@ export class World {
   private readonly statics: string[] = [];
   private broken = false;
   readonly schedulers = new Set<string>();
+  readonly synproxy: Partial<SynproxyConfig>;
+  /** Addresses of services that have syn-proxy now and then. */
+  readonly proxied = new Set<number>();
+  private readonly due: Due[] = [];
   /** See zeroSum(). */
   private readonly sums: number[] = [];
   /** Packets must not share a burst: a scheduler looks at states. */
@@ -87,6 +108,24 @@ export class World {
   ) {
     this.oneByOne = r.chance(25);
     this.hasLists = r.chance(35);
+    this.synproxy = {
+      mss: r.pick([536, 1400, 1452]),
+      ttl: r.pick([1, 63, 255]),
+      sack: r.chance(70),
+      wscale: r.pick([0, 0, 1, 7, 14]),
+      timestamp: r.chance(50),
+      closeClientWindow: r.chance(30),
+      deferRsSyn: r.chance(20),
+      maxAckSaved: 1 + r.below(4),
+      packetsHeld: r.pick([3, 64, 64]),
+      connReuse: {
+        close: r.chance(80),
+        timeWait: r.chance(80),
+        finWait: r.chance(50),
+        closeWait: r.chance(50),
+        lastAck: r.chance(50),
+      },
+    };
     this.configure();
   }
 
@@ -112,6 +151,7 @@ export class World {
       const proto = r.pick(['tcp', 'udp'] as const);
       // Port 0: all of them, only when persistent.
       const persistent = r.chance(30) ? 1 + r.below(5) : 0;
+      const proxied = proto === 'tcp' && r.chance(50);
       const port = persistent > 0 && r.chance(40) ? 0 : 1 + r.below(65535);
       const svc = { proto, addr: `10.1.1.${i + 1}`, port };
       addr('dpdk0', svc.addr, 32);
@@ -130,6 +170,7 @@ export class World {
         expireQuiescent: r.chance(40),
         onePacket,
         proxyProtocol,
+        synproxy: proxied && r.chance(85),
         persistent,
         netmask: r.pick(['255.255.255.255', '255.255.255.0']),
         ...(r.chance(10) ? { bps: 1000 * r.below(100_000) } : {}),
@@ -139,8 +180,10 @@ export class World {
           ? { srcRate: 5 + (this.number % 50), srcConns: this.number % 60, srcPlen: 32 - 8 * (i % 2) }
           : {}),
       });
+      if (proxied) this.proxied.add(ip(svc.addr));
+      const modes = proxyProtocol !== 'disable' ? (['fullnat'] as const) : proxied ? PROXIED : MODES;
       const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => {
-        const fwd = proxyProtocol === 'disable' ? r.pick(MODES) : 'fullnat';
+        const fwd = r.pick(modes);
         // Where the real server has the address of the service, it has its port as well.
         const own = fwd === 'dr' || fwd === 'tunnel' || (port === 0 && r.chance(50));
         return { dest: { addr: `192.168.0.${10 + k}`, port: own ? port : 1 + r.below(65535) }, fwd };
@@ -205,6 +248,8 @@ export class World {
           connTimeout: r.below(20),
           expireQuiescent: r.chance(40),
           bps: r.chance(10) ? 1e6 : 0,
+          ...(r.chance(40) ? { synproxy: r.chance(60) } : {}),
+          ...(r.chance(20) ? { proxyProtocol: r.pick(['disable', ...PROXY[s.proto]]) } : {}),
         };
       case 8:
         return { op: 'neigh.del', dev: 'dpdk1', addr: r.pick(this.statics) };
@@ -270,6 +315,7 @@ export class World {
     if (f.readUInt16BE(12) === 0x0806)
       return f.readUInt16BE(20) === 1 && this.r.chance(85) ? this.arpReply(f) : undefined;
     const proto = f[23]!;
+    if (proto === 6 && this.proxied.size > 0) this.expectNext(device, f);
     // What goes to a real server, or from inside to the world.
     const answered =
       device === 1 ? f.readUInt32BE(30) >>> 8 === ip('192.168.0.0') >>> 8 : f.readUInt32BE(26) === ip(WAN);
@@ -286,6 +332,30 @@ export class World {
       else this.answers[this.r.below(24)] = answer;
     }
     return undefined;
+  }
+
+  /** A SYN-ACK for a client, or a SYN for a real server: the next step of a handshake is theirs. */
+  private expectNext(device: number, f: Buffer): void {
+    const { r, due } = this;
+    const flags = f[47]! & (F.SYN | F.ACK | F.RST | F.FIN);
+    if (flags !== (device === 0 ? F.SYN | F.ACK : F.SYN) || f[14] !== 0x45) return;
+    const end = 34 + (f[46]! >>> 4) * 4;
+    const stamp = f.subarray(54, end).indexOf(Buffer.from([8, 10]));
+    const next = {
+      tuple: {
+        device,
+        proto: 6,
+        saddr: f.readUInt32BE(30),
+        sport: f.readUInt16BE(36),
+        daddr: f.readUInt32BE(26),
+        dport: f.readUInt16BE(34),
+      },
+      seq: device === 0 ? f.readUInt32BE(42) : (0xffffff80 + r.below(256)) % 2 ** 32,
+      ack: (f.readUInt32BE(38) + 1) % 2 ** 32,
+      tsecr: stamp < 0 || 54 + stamp + 6 > end ? -1 : f.readUInt32BE(54 + stamp + 2),
+    };
+    if (due.length < 24) due.push(next);
+    else due[r.below(24)] = next;
   }
 
   private macFor(addr: number): string {
@@ -314,6 +384,8 @@ export class World {
   next(id: number): { device: number; frame: Buffer; length: number } {
     const { r, frame } = this;
     if (r.chance(3) && this.answers.length > 0) return this.icmpError(id);
+    if (r.chance(35) && this.due.length > 0) return this.handshake(id);
+    if (this.proxied.size > 0 && r.chance(4)) return this.syn(id)!;
     const back = this.answers.length > 0 && r.chance(50);
     const t = back ? r.pick(this.answers) : this.session();
     const { device } = t;
@@ -348,6 +420,7 @@ export class World {
       frame.writeUInt16BE(r.chance(80) ? 500 : r.u16(), l4 + 14);
       if (frame[l4 + 13] === 0x12 && r.chance(90)) frame.writeUInt32BE(ISN, l4 + 4);
       frame.writeUInt16BE(sum, l4 + 16);
+      if (r.chance(80) && this.proxied.has(t.daddr)) this.sealTcp(l4, length);
     } else {
       frame.writeUInt16BE(8 + (r.chance(5) ? r.below(data + 1) : data), l4 + 4);
       frame.writeUInt16BE(sum, l4 + 6);
@@ -356,6 +429,102 @@ export class World {
     if (r.chance(30)) end = Math.max(length, 60);
     if (r.chance(10)) end = this.damage(device, length, l4, t.proto);
     return { device, frame, length: end };
+  }
+
+  /** A SYN of a flood: of a client that nobody has heard of, with any options, to a service that may have syn-proxy. */
+  syn(id: number): { device: number; frame: Buffer; length: number } | undefined {
+    const { r, services, proxied } = this;
+    const able = services.filter((s) => proxied.has(ip(s.addr)));
+    if (able.length === 0) return undefined;
+    const s = r.pick(able);
+    const [saddr, sport] = [ip('172.16.0.0') + r.below(2 ** 20), r.u16()];
+    const tuple = { device: 0, proto: 6, saddr, sport, daddr: ip(s.addr), dport: s.port || 80 };
+    return this.segment(id, tuple, F.SYN, r.u16() * 65536 + r.u16(), 0, this.offer(), 0);
+  }
+
+  /** The next step of a handshake, mostly as it should be. */
+  private handshake(id: number): { device: number; frame: Buffer; length: number } {
+    const { r, due } = this;
+    const at = r.below(due.length);
+    const { tuple, seq, ack, tsecr } = due[at]!;
+    const data = r.chance(50) ? 1 + r.below(40) : 0;
+    const what = r.below(16);
+    if (r.chance(tuple.device === 0 ? 25 : 85)) due.splice(at, 1);
+    if (tuple.device === 1) {
+      if (what < 10) return this.segment(id, tuple, F.SYN | F.ACK, seq, ack, this.offer(), 0);
+      if (what === 10) return this.segment(id, tuple, F.RST | F.ACK, 0, ack, [], 0);
+      if (what === 11) return this.segment(id, tuple, F.ACK, seq, r.u16(), [], 0);
+      if (what === 12) return this.segment(id, tuple, F.SYN | F.ACK, seq, ack ^ 1, this.offer(), 0);
+      if (what === 13) return this.segment(id, tuple, F.RST, seq, 0, [], 0);
+      if (what === 14) return this.segment(id, tuple, F.SYN, seq, 0, this.offer(), 0);
+      return this.segment(id, tuple, F.FIN | F.ACK, seq, ack, [], data);
+    }
+    const stamp = tsecr < 0 || r.chance(10) ? [] : [1, 1, 8, 10, 0, r.below(256), 1, 1, ...be32(tsecr)];
+    if (what === 12) return this.segment(id, tuple, F.ACK, seq + r.below(100), ack, stamp, data);
+    if (what === 13) return this.segment(id, tuple, F.ACK, seq, ack ^ (1 << r.below(32)), stamp, data);
+    if (what === 14) return this.segment(id, tuple, F.ACK, seq - 1, ack, stamp, 0);
+    if (what === 15) return this.segment(id, tuple, F.RST, seq, 0, [], 0);
+    const flags = F.ACK | (data > 0 ? F.PSH : 0) | (what === 11 ? F.FIN : 0);
+    const at0 = due.find((d) => d.tuple === tuple);
+    if (at0 !== undefined) at0.seq = (seq + data) % 2 ** 32;
+    return this.segment(id, tuple, flags, seq, ack, stamp, data);
+  }
+
+  /** Options of a SYN. */
+  private offer(): number[] {
+    const { r } = this;
+    const parts = [
+      r.chance(80) ? [2, 4, r.below(36), r.below(256)] : [],
+      r.chance(60) ? [4, 2] : [],
+      r.chance(60) ? [8, 10, r.below(256), 1, 2, 3, 0, 0, 0, 0] : [],
+      r.chance(60) ? [3, 3, r.below(16)] : [],
+      r.chance(20) ? r.pick([[1], [0], [34, 2], [4, 1], [254, 8, 1, 2, 3, 4, 5, 6], [2, 40]]) : [],
+    ];
+    const from = r.below(parts.length);
+    return [...parts.slice(from), ...parts.slice(0, from)].flat();
+  }
+
+  /** A segment of TCP, its checksum right nearly always. */
+  private segment(
+    id: number,
+    t: Tuple,
+    flags: number,
+    seq: number,
+    ack: number,
+    options: readonly number[],
+    data: number,
+  ): { device: number; frame: Buffer; length: number } {
+    const { r, frame } = this;
+    const l4 = ETH + 20;
+    const header = 20 + Math.ceil(options.length / 4) * 4;
+    const length = l4 + header + data;
+    this.ethernet(t.device);
+    this.ipv4(id, length - ETH, t, 0);
+    frame.fill(1, l4 + 20, l4 + header);
+    frame.fill(id & 255, l4 + header, Math.max(length, 60));
+    frame.set(options, l4 + 20);
+    frame.writeUInt16BE(t.sport, l4);
+    frame.writeUInt16BE(t.dport, l4 + 2);
+    frame.writeUInt32BE(seq >>> 0, l4 + 4);
+    frame.writeUInt32BE(ack >>> 0, l4 + 8);
+    frame.writeUInt16BE(((header / 4) << 12) | flags, l4 + 12);
+    frame.writeUInt16BE(r.chance(80) ? 500 : r.u16(), l4 + 14);
+    frame.writeUInt32BE(0, l4 + 16);
+    this.sealTcp(l4, length);
+    if (r.chance(3)) frame[l4 + 16]! ^= 1;
+    return { device: t.device, frame, length: Math.max(length, 60) };
+  }
+
+  /** Writes the right checksum of a segment. */
+  private sealTcp(l4: number, length: number): void {
+    const { frame } = this;
+    frame.writeUInt16BE(0, l4 + 16);
+    let sum = 6 + length - l4;
+    for (let i = 26; i < 34; i += 2) sum += frame.readUInt16BE(i);
+    for (let i = l4; i + 1 < length; i += 2) sum += frame.readUInt16BE(i);
+    if (((length - l4) & 1) !== 0) sum += frame[length - 1]! << 8;
+    while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+    frame.writeUInt16BE(~sum & 0xffff, l4 + 16);
   }
 
   /** Options as they come, SACK blocks at any alignment among them, now and then cut short or senseless. */
@@ -368,14 +537,14 @@ export class World {
       return;
     }
     for (let at = from; at < to;) {
-      const kind = r.pick([1, 1, 5, 5, 5, 8, 2, 0, 254, 30]);
+      const kind = r.pick([1, 1, 5, 5, 5, 8, 2, 0, 254, 30, 3, 4]);
       frame[at] = kind;
       if (at + 1 >= to || kind <= 1) {
         at++;
         continue;
       }
       const len = r.chance(90)
-        ? { 5: r.pick([10, 18, 26, 34, 12]), 8: 10, 2: 4, 254: 8, 30: 12 }[kind]!
+        ? { 5: r.pick([10, 18, 26, 34, 12]), 8: 10, 2: 4, 254: 8, 30: 12, 3: 3, 4: 2 }[kind]!
         : r.below(41);
       frame[at + 1] = len;
       for (let i = at + 2; i < Math.min(at + len, to); i++) frame[i] = r.below(256);
