@@ -352,11 +352,8 @@ static bool answer(int side, struct rte_mbuf *m) {
       reply_ack = seq + payload + 1;
     } else if (payload > 0) {
       memcpy(&id, (uint8_t *)t + head_len, 4);
-      reply = RTE_TCP_ACK_FLAG; /* from now on, the client's segments need not say who it is */
-      if (!walk) {
-        reply |= RTE_TCP_PSH_FLAG;
-        reply_payload = 4;
-      }
+      reply = RTE_TCP_PSH_FLAG | RTE_TCP_ACK_FLAG;
+      reply_payload = 4;
     } else {
       add(F_LIVES, 1);
       return false;
@@ -371,7 +368,8 @@ static bool answer(int side, struct rte_mbuf *m) {
       reply = RTE_TCP_ACK_FLAG;
       reply_ack = seq + payload + 1;
     } else if (payload > 0) {
-      reply = RTE_TCP_FIN_FLAG | RTE_TCP_ACK_FLAG;
+      /* once it acknowledges data, its segments need not say who the client is */
+      reply = walk ? RTE_TCP_ACK_FLAG : RTE_TCP_FIN_FLAG | RTE_TCP_ACK_FLAG;
     } else {
       return false;
     }
@@ -426,9 +424,10 @@ static __rte_always_inline uint16_t sink(int side, struct rte_mbuf **pkts, uint1
     if (ip->next_proto_id == IPPROTO_TCP) {
       struct rte_tcp_hdr *t = (void *)(f + ETH + IP);
       if (side == SERVER && (t->tcp_flags & RTE_TCP_SYN_FLAG)) add(F_SYNS, 1);
-      if (mode == MODE_WALK && side == SERVER && !(t->tcp_flags & RTE_TCP_SYN_FLAG)) {
+      const uint32_t head_len = (uint32_t)(t->data_off >> 4) * 4;
+      if (mode == MODE_WALK && side == SERVER && rte_be_to_cpu_16(ip->total_length) > IP + head_len) {
         uint32_t id;
-        memcpy(&id, (uint8_t *)t + (t->data_off >> 4) * 4, 4);
+        memcpy(&id, (uint8_t *)t + head_len, 4);
         learn(id, ip->src_addr, t->src_port, ip->dst_addr);
       }
       if ((mode == MODE_WALK || mode == MODE_LIFE) && tail[side] - head[side] < FIFO && answer(side, m)) {
