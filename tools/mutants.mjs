@@ -21,6 +21,8 @@ const RULES = 'native/src/flow_rules.cc';
 const STORM = 'native/src/storm.h';
 const SYN = 'native/src/syn_answer.h';
 const SYNPROXY = 'src/ipvs/synproxy';
+const LISTS = 'verdicts';
+const VERDICTS = 'native/src/verdicts';
 
 /** Suite (part of a file's name in test/native, or tools/sanitize), what is broken, file, text, what stands there instead. */
 const MUTANTS = [
@@ -55,6 +57,23 @@ const MUTANTS = [
   [DIFF, 'native: acknowledgement without ACK', REWRITE, '(load<uint8_t>(l4 + 13) & TCP_ACK) != 0', 'true'],
   [DIFF, 'native: TOS of a tunnel', REWRITE, 'h.type_of_service = load<uint8_t>(l3 + 1);', ''],
   [DIFF, 'native: fragment bits of a tunnel', REWRITE, '& RTE_BE16(RTE_IPV4_HDR_DF_FLAG)', ''],
+  [DIFF, 'native: both ends of SNAT', `${VERDICTS}.cc`, '!own || snat', '!own'],
+  [DIFF, 'native: lists of a service', `${VERDICTS}.cc`, 'listed ? v.of_client(', 'false ? v.of_client('],
+  [LISTS, 'native: white as long as black', `${VERDICTS}.cc`, 'addr) >= black)', 'addr) > black)'],
+  [
+    LISTS,
+    'native: buckets behind a full one',
+    `${VERDICTS}.h`,
+    '__ATOMIC_RELAXED)) == 0) return false;',
+    '__ATOMIC_RELAXED)) != 7) return false;',
+  ],
+  [
+    LISTS,
+    'lists: a prefix before it is known whose',
+    'src/ipvs/acl/writer.ts',
+    'words[place + 1] = prefix | 0;',
+    'Atomics.store(words, place, meta); words[place + 1] = prefix | 0;',
+  ],
   [TALK, 'native: tables of one-sided modes', RULES, 'NOTHING : table_in[fwd])', 'NOTHING : 0)'],
   [TALK, 'native: MTU by one', ENGINE, 'total > d.mtu', 'total > d.mtu + 1'],
   [TALK, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],

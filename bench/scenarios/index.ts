@@ -1,4 +1,5 @@
 /** Every scenario, in the order in which they run. */
+import { ACL } from './acl.js';
 import { CONNECTIONS } from './connections.js';
 import type { Scenario } from './context.js';
 import { COST } from './cost.js';
@@ -17,6 +18,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...MEMIF,
   ...CONNECTIONS,
   ...SYN_FLOOD,
+  ...ACL,
   ...QUALITY,
   ...COST,
   ...FLOW_TABLE,

@@ -10,23 +10,24 @@ namespace dpvs {
 
 namespace {
 
-/** A connection's client as its packets in one direction name it. */
-struct Client {
-  uint32_t addr;
-  /** The packet comes from it. */
-  bool own;
+/** Whom lists are asked about, besides the source of a packet. */
+struct Ends {
+  uint32_t client;
+  /** Who gets it. */
+  uint32_t to;
+  /** `to` is no real server. */
+  bool asks_to;
 };
 
-Client client_of(const Dir4& d, uint32_t ref, uint32_t saddr) {
-  // With SNAT it is the host inside that opens.
-  const bool own = ((ref & 1) == DIR_OUT) == (d.fwd == FWD_SNAT);
-  return {own ? saddr : rte_be_to_cpu_32(d.newDaddr), own};
+Ends ends_of(const Dir4& d, uint32_t ref, uint32_t saddr) {
+  // With SNAT it is the host inside that opens, and both ends are somebody.
+  const bool snat = d.fwd == FWD_SNAT;
+  const bool own = ((ref & 1) == DIR_OUT) == snat;
+  const uint32_t to = rte_be_to_cpu_32(d.newDaddr);
+  return {own ? saddr : to, to, !own || snat};
 }
 
 uint32_t source_of(const FlowKey& key) { return rte_be_to_cpu_32(static_cast<uint32_t>(key.addrs)); }
-
-/** Answers of modes that don't translate are none of ours. */
-bool is_passing(const Dir4& d, uint32_t ref) { return (ref & 1) == DIR_OUT && d.actions == 0; }
 
 constexpr uint32_t NO_SVC = UINT32_MAX;
 
@@ -46,21 +47,21 @@ int verdict(const Lcore& lc, const FlowKey& key, uint32_t ref, uint32_t& svc) {
   const uint32_t saddr = source_of(key);
   const bool global = v.is_global();
   if (global) {
-    const int reason = v.of_source(saddr);
+    const int reason = v.of_addr(saddr);
     if (reason != Verdicts::PASSES) return reason;
   }
   if (ref == FlowTable::NONE) return Verdicts::PASSES;
   const Dir4& d = const_cast<FlowTable&>(lc.flows).dir(ref);
   const DestStats& dest = lc.rules.dests[d.dest];
   const bool listed = (dest.flags[0] & DEST_F_LISTED) != 0;
-  if ((!global && !listed) || is_passing(d, ref)) return Verdicts::PASSES;
+  if (!global && !listed) return Verdicts::PASSES;
   svc = dest.flags[1];
-  const Client client = client_of(d, ref, saddr);
-  if (global && !client.own) {
-    const int reason = v.of_source(client.addr);
+  const Ends ends = ends_of(d, ref, saddr);
+  if (global && ends.asks_to) {
+    const int reason = v.of_addr(ends.to);
     if (reason != Verdicts::PASSES) return reason;
   }
-  return listed ? v.of_client(svc % SVC_CAP, client.addr) : Verdicts::PASSES;
+  return listed ? v.of_client(svc % SVC_CAP, ends.client) : Verdicts::PASSES;
 }
 
 }  // namespace
@@ -70,7 +71,7 @@ Verdicts::Verdicts(std::shared_ptr<v8::BackingStore> kept)
       base_(static_cast<const char*>(kept_->Data())),
       mask_(static_cast<uint32_t>((kept_->ByteLength() - VERDICT_BUCKETS) / BUCKET - 1)) {}
 
-int Verdicts::of_source(uint32_t addr) const {
+int Verdicts::of_addr(uint32_t addr) const {
   const int black = match(list_of(GLOBAL, BLACK), addr);
   if (black == NONE || match(list_of(GLOBAL, WHITE), addr) >= black) return PASSES;
   return match(VERDICT_EXEMPT, addr) == NONE ? static_cast<int>(DROP_ACL_BLACKLIST) : PASSES;
@@ -89,13 +90,13 @@ void prefetch_verdicts(const Lcore& lc, const FlowKey& key, uint32_t ref) {
   if (global) v.prefetch(Verdicts::list_of(Verdicts::GLOBAL, Verdicts::BLACK), saddr);
   if (ref == FlowTable::NONE) return;
   const Dir4& d = const_cast<FlowTable&>(lc.flows).dir(ref);
-  const Client client = client_of(d, ref, saddr);
-  if (global && !client.own) v.prefetch(Verdicts::list_of(Verdicts::GLOBAL, Verdicts::BLACK), client.addr);
+  const Ends ends = ends_of(d, ref, saddr);
+  if (global && ends.asks_to) v.prefetch(Verdicts::list_of(Verdicts::GLOBAL, Verdicts::BLACK), ends.to);
   const DestStats& dest = lc.rules.dests[d.dest];
   if ((dest.flags[0] & DEST_F_LISTED) == 0) return;
   const uint32_t slot = dest.flags[1] % SVC_CAP;
-  v.prefetch(Verdicts::list_of(slot, Verdicts::BLACK), client.addr);
-  v.prefetch(Verdicts::list_of(slot, Verdicts::WHITE), client.addr);
+  v.prefetch(Verdicts::list_of(slot, Verdicts::BLACK), ends.client);
+  v.prefetch(Verdicts::list_of(slot, Verdicts::WHITE), ends.client);
 }
 
 bool refused(Lcore& lc, rte_mbuf* m, const FlowKey& key, uint32_t ref) {

@@ -56,8 +56,8 @@ class Verdicts {
     }
   }
 
-  /** Drop reason of a packet from (or for) an address by the global lists, or PASSES. */
-  int of_source(uint32_t addr) const;
+  /** Drop reason of a packet from or to an address by the global lists, or PASSES. */
+  int of_addr(uint32_t addr) const;
   /** Drop reason of a client of a service by the lists of the service, or PASSES. */
   int of_client(uint32_t slot, uint32_t addr) const;
 

@@ -41,10 +41,10 @@ export interface Inet {
    */
   readonly preRouting: Hook[];
   /**
-   * Asked first for every datagram with a valid header that was sent to our MAC; takes it when it returns true. Undefined: every source is
-   * welcome.
+   * Asked about the source of every datagram with a valid header that was sent to our MAC, first of all, and about the destination of
+   * what is routed and of datagrams of our own; takes the packet when it returns true. Undefined: everybody is welcome.
    */
-  refuses: ((p: number, saddr: number) => boolean) | undefined;
+  refuses: ((p: number, addr: number) => boolean) | undefined;
   /**
    * True for an address of ours that other hosts have too and answer from (virtual addresses in DR and tunnel mode): datagrams from
    * it are routed. Undefined = none; datagrams from our own addresses are dropped.

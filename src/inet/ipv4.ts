@@ -83,9 +83,9 @@ export class Ipv4 {
     packets.setLen(p, ipv4.totalLen(b, l3));
     packets.setL3(p, l3);
     packets.setL4(p, l3 + hlen);
-    if (hlen > ipv4.HEADER_LEN && !this.acceptOptions(p, l3, hlen)) return;
     if (this.refuses !== undefined && packets.l2Class(p) === L2_HOST && this.refuses(p, ipv4.src(b, l3)))
       return;
+    if (hlen > ipv4.HEADER_LEN && !this.acceptOptions(p, l3, hlen)) return;
     this.route(p, l3);
   }
 
@@ -202,6 +202,7 @@ export class Ipv4 {
       packets.drop(p, DROP.IP_NO_FORWARD);
       return;
     }
+    if (this.refuses !== undefined && this.refuses(p, ipv4.dst(b, l3))) return;
     if (entry === undefined) {
       this.icmp.error(p, icmp.DEST_UNREACH, icmp.NET_UNREACH, 0);
       packets.drop(p, DROP.IP_NO_ROUTE);
@@ -229,6 +230,7 @@ export class Ipv4 {
     const packets = this.packets;
     const b = packets.bytes;
     const l3 = packets.data(p);
+    if (this.refuses !== undefined && this.refuses(p, ipv4.dst(b, l3))) return;
     const entry = this.routes.lookup(ipv4.dst(b, l3));
     if (entry === undefined) {
       packets.drop(p, DROP.IP_NO_ROUTE);

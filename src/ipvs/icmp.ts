@@ -45,6 +45,7 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
 
   const ref = v.table.findBy(q3, ports, true);
   if (ref >= 0) {
+    if (v.guard.refusesError(p, ref >>> 1)) return STOLEN;
     if ((ref & 1) === DIR_OUT && !v.modeOf(ref >>> 1).rewrites) return ACCEPT;
     translate(v, p, ref >>> 1, ref & 1, proto, q3, q4);
     return STOLEN;

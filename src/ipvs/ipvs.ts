@@ -217,6 +217,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       outerId: 0,
       uoaOption: config.uoaMode === 'ipo',
       uoaMaxTrail: config.uoaMaxTrail ?? 0,
+      isCut: (c, d) => this.guard.isCut(c, d),
     };
     this.fragments = new Fragments(this, {
       limits: { ...FRAGMENT_LIMITS, ...config },
@@ -251,7 +252,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       },
     });
     o.inet.preRouting.push(this.in);
-    o.inet.refuses = (p, saddr) => this.guard.refusesSource(p, saddr);
+    o.inet.refuses = (p, addr) => this.guard.refusesAddr(p, addr);
     o.inet.sharedSource = (addr) => o.services.ends.isShared(addr);
   }
 
@@ -277,7 +278,8 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     const l4 = packets.l4(p);
     const ref = this.table.find(packets.hint(p), b, l3, ports);
     if (ref < 0) return this.unknown(p, proto, l3, l4, ports);
-    if ((ref & 1) === DIR_OUT && !this.modeOf(ref >>> 1).rewrites) return ACCEPT;
+    if ((ref & 1) === DIR_OUT && !this.modeOf(ref >>> 1).rewrites)
+      return this.guard.refuses(p, ref >>> 1, DIR_OUT, l3) ? STOLEN : ACCEPT;
     if (!proto.check(b, l4, packets.end(p), ipv4.moreFragments(b, l3))) {
       packets.drop(p, DROP.L4_BAD_HEADER);
       return STOLEN;
@@ -570,7 +572,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       // What opens no connection is routed as if there were no service by match.
       if (whole && proto.opens(b, l4)) svc = this.matched(p, proto, saddr, sport, daddr, dport);
       if (svc === undefined) return this.stray(p, proto, daddr);
-      if (this.guard.refusesClient(p, svc, saddr)) return STOLEN;
+      if (this.guard.refusesAddr(p, daddr) || this.guard.refusesClient(p, svc, saddr)) return STOLEN;
     }
     if (!whole) this.dropFor(p, svc, DROP.L4_BAD_HEADER);
     else if (svc.synproxy) this.synproxy.stray(p, svc, l3, l4);

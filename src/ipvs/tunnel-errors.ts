@@ -47,6 +47,7 @@ export function receiveTunnelError(v: Ipvs, p: number, q3: number): typeof ACCEP
     packets.drop(p, DROP.ICMP_IGNORED);
     return STOLEN;
   }
+  if (v.guard.refusesError(p, ref >>> 1)) return STOLEN;
   packets.pullTo(p, inner);
   if (tooBig) x.inet.icmpError(p, icmp.DEST_UNREACH, icmp.FRAG_NEEDED, shrink(v, ref >>> 1, server));
   // The TTL is the client's own: "time exceeded" tells the truth (RFC 2003 section 4.4 has a tunnel's own TTL in mind).

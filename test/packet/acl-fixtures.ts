@@ -1,6 +1,6 @@
 /** Black and white lists, byte for byte on both paths (see fixtures.ts): established connections feel them at once. */
 import type { Command, CommandInput } from '../../src/control/schema.js';
-import { CLIENT, command, OTHER, Scenery } from './feature-fixtures.js';
+import { CLIENT, command, OTHER, RESET, Scenery } from './feature-fixtures.js';
 import type { Fixture, Step } from './fixtures.js';
 
 const tcp = new Scenery('tcp');
@@ -62,6 +62,25 @@ export const ACL_FIXTURES: readonly Fixture[] = [
       tcp.refused(CLIENT, 3),
     ],
     { drops: { ACL_BLACKLIST: 3 }, open: 2 },
+  ),
+  ...[tcp.svc, undefined].map((svc) =>
+    tcp.fixture(
+      `${svc === undefined ? 'global black list' : 'black list of a service'}: when an established connection expires, its client is not told`,
+      [
+        ...tcp.open(CLIENT, 1, 0),
+        add({ svc, list: 'black', entries: [CLIENT] }),
+        { wait: 91_000, out: tcp.in(CLIENT, 1, 0, RESET(1009, 9007)).out },
+      ],
+      svc === undefined ? { drops: { ACL_BLACKLIST: 1 } } : {},
+    ),
+  ),
+  tcp.fixture(
+    'global black list: a wrong IP option of a listed source is not reported to it',
+    [
+      add({ list: 'black', entries: [CLIENT] }),
+      tcp.in(CLIENT, 1, -1, { flags: 'S', seq: 1, options: [1, 68, 1, 0] }),
+    ],
+    { drops: { ACL_BLACKLIST: 1 } },
   ),
   udp.fixture(
     'black list of another service of the same address is not asked',

@@ -113,7 +113,7 @@ export class Scenery {
 }
 
 /** What both ends are told of a connection that ends here; see scene.ts for the window and the TTL of our own datagrams. */
-const RESET = (seq: number, ack: number): Any => ({ flags: 'RA', seq, ack, window: 0, df: true });
+export const RESET = (seq: number, ack: number): Any => ({ flags: 'RA', seq, ack, window: 0, df: true });
 const wait = (ms: number): Step => ({ wait: ms, out: [] });
 const then = (c: Command): Step => ({ command: c, out: [] });
 

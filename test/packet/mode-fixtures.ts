@@ -18,6 +18,7 @@ import {
 } from '../support/frames.js';
 import type { SctpOptions, TcpOptions, UdpOptions } from '../support/frames.js';
 import { macOf } from '../support/lab.js';
+import { command } from './feature-fixtures.js';
 import type { Fixture, Placed, Step } from './fixtures.js';
 
 type Mode = 'nat' | 'dr' | 'tunnel' | 'fullnat';
@@ -215,6 +216,17 @@ class Case {
     return { flags: 'A', seq: 1001, ack: 9001, data: ramp(size - 40), ...o };
   }
 
+  /** Nobody gets what these steps send while the client is on the black list of the service, or on the global one. */
+  cutBy(of: 'service' | 'all', steps: readonly Step[]): Step[] {
+    const svc = of === 'all' ? {} : { svc: { proto: this.proto, addr: VIP_IP, port: 80 } };
+    const o = { ...svc, list: 'black' as const, entries: [CLIENT_IP] };
+    return [
+      { command: command('acl.add', o), out: [] },
+      ...steps.map((s) => ({ ...s, out: [] })),
+      { command: command('acl.del', o), out: [] },
+    ];
+  }
+
   /** An error that somebody else reports. */
   private report(eth: object, src: string, dst: string, about: Uint8Array, o: Any = {}): Uint8Array {
     return icmp({
@@ -381,6 +393,15 @@ function ofCase(c: Case): Fixture[] {
         { ...open, drops: mode === 'tunnel' ? { ICMP_DONE: 1 } : {} },
       ),
     );
+  // A router that is on no list reports them.
+  const errors = [c.aboutAnswer(c.sized(1400)), ...(mode === 'dr' ? [] : [c.aboutQuestion(c.sized(60))])];
+  list.push(
+    c.fixture(
+      'errors about a connection of a listed client reach neither end, and heal',
+      [...c.opened(), ...c.cutBy('service', errors), ...c.cutBy('all', errors), errors[0]!],
+      { ...open, drops: { ACL_BLACKLIST: 2 * errors.length } },
+    ),
+  );
   if (proto === 'udp') list.push(cut(c), pieces(c));
   if (!bothWays && c.arms === TWO) list.push(...passingBy(c));
   return list;
@@ -451,17 +472,27 @@ function passingBy(c: Case): Fixture[] {
   const last = c.fromServer(c.sized(60, { ttl: 1 }));
   const question = c.fromClient(c.sized(200));
   const spoofed = c.fromServer({ ...c.sized(60), dst: VIP });
+  const answer = {
+    in: c.onServerSide(c.fromServer(c.sized(1000, { ttl: 64 }))),
+    out: c.onClientSide(c.toClient(c.sized(1000, { ttl: 63 }))),
+  };
+  const unreachable = { src: VIP_IP, dst: CLIENT_IP, type: 3, code: 3, data: payloadOf(question) };
+  const refusal = {
+    in: c.onServerSide(icmp({ smac: RS_MAC, dmac: macOf(1), ...unreachable })),
+    out: c.onClientSide(icmp({ ...toClient, ttl: 63, ...unreachable })),
+  };
   return [
+    c.fixture('answers that pass by are routed', [...c.opened(), answer], routed),
     c.fixture(
-      'answers that pass by are routed',
+      'what passes by on its way to a listed client ends here, and heals',
       [
         ...c.opened(),
-        {
-          in: c.onServerSide(c.fromServer(c.sized(1000, { ttl: 64 }))),
-          out: c.onClientSide(c.toClient(c.sized(1000, { ttl: 63 }))),
-        },
+        ...c.cutBy('service', [answer, refusal]),
+        ...c.cutBy('all', [answer, refusal]),
+        answer,
+        refusal,
       ],
-      routed,
+      { ...routed, drops: { ACL_BLACKLIST: 4 } },
     ),
     c.fixture(
       'an answer that is too big is reported to the real server, which has the virtual address',
@@ -473,37 +504,7 @@ function passingBy(c: Case): Fixture[] {
       [...c.opened(), { in: c.onServerSide(last), out: c.weTellServer(last, 11, 0) }],
       { ...routed, drops: { IP_TTL: 1 } },
     ),
-    c.fixture(
-      'an error of the real server about a question passes by',
-      [
-        ...c.opened(),
-        {
-          in: c.onServerSide(
-            icmp({
-              smac: RS_MAC,
-              dmac: macOf(1),
-              src: VIP_IP,
-              dst: CLIENT_IP,
-              type: 3,
-              code: 3,
-              data: payloadOf(question),
-            }),
-          ),
-          out: c.onClientSide(
-            icmp({
-              ...toClient,
-              src: VIP_IP,
-              dst: CLIENT_IP,
-              ttl: 63,
-              type: 3,
-              code: 3,
-              data: payloadOf(question),
-            }),
-          ),
-        },
-      ],
-      routed,
-    ),
+    c.fixture('an error of the real server about a question passes by', [...c.opened(), refusal], routed),
     c.fixture(
       'nothing from the virtual address is let in to an address of ours',
       [...c.opened(), { in: c.onServerSide(respoof(spoofed)), out: [] }],

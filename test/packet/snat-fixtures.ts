@@ -204,6 +204,53 @@ const errors: Fixture[] = FLOWS.flatMap(({ name, proto, open, out, in: back }) =
   ),
 );
 
+/** Nobody gets what these steps send while an address is on a black list. */
+const cutBy = (entry: string, proto: ProtoName | undefined, steps: readonly Step[]): Step[] => {
+  const src = { from: '192.168.100.0', to: '192.168.100.254', fromPort: 0, toPort: 65535 };
+  const svc = { proto: proto!, addr: '0.0.0.0', port: 0, match: { src, oif: 'dpdk1' } };
+  const o = { ...(proto === undefined ? {} : { svc }), list: 'black' as const, entries: [entry] };
+  return [
+    { command: command('acl.add', o), out: [] },
+    ...steps.map((s) => ({ ...s, out: [] })),
+    { command: command('acl.del', o), out: [] },
+  ];
+};
+
+const LISTED: Fixture[] = FLOWS.map(({ name, proto, open, out, in: back }) => {
+  const outside = inward(
+    error({ type: 11, code: 0, eth: fromRemote, src: '10.0.0.200', dst: WAN, quoted: out[1], keep: 60 }),
+    error({ type: 11, code: 0, eth: toInside, src: '10.0.0.200', dst: INSIDE, quoted: out[0], keep: 60 }),
+  );
+  const inside = outward(
+    error({ type: 3, code: 3, eth: fromInside, src: INSIDE, dst: REMOTE, quoted: back[1], keep: 60 }),
+    error({ type: 3, code: 3, eth: toRemote, src: WAN, dst: REMOTE, quoted: back[0], keep: 60 }),
+  );
+  const eth = (frame: Uint8Array, e: { smac: string; dmac: string }): Uint8Array => {
+    const whole = frame.slice();
+    whole.set(Buffer.from(e.dmac.replaceAll(':', ''), 'hex'), 0);
+    whole.set(Buffer.from(e.smac.replaceAll(':', ''), 'hex'), 6);
+    return whole;
+  };
+  const sent = outward(eth(out[0], fromInside), eth(out[1], toRemote));
+  const answered = inward(eth(back[0], fromRemote), eth(back[1], toInside));
+  const all = [sent, answered, outside, inside];
+  return {
+    what: `SNAT ${name}: neither end of a connection gets or sends anything while one of them is listed, a host outside globally`,
+    ports: two,
+    setup: snat(proto),
+    steps: [
+      ...cutBy(REMOTE, undefined, [open]),
+      open,
+      ...cutBy(REMOTE, undefined, all),
+      ...cutBy(INSIDE, undefined, all),
+      ...cutBy(INSIDE, proto, all),
+      ...all,
+    ],
+    drops: { ACL_BLACKLIST: 1 + 3 * all.length },
+    open: 1,
+  };
+});
+
 const VIP = '10.0.0.100';
 const LIP = '192.168.100.200';
 const pingSvc = { proto: 'icmp', addr: VIP, port: 0 } as const;
@@ -374,6 +421,14 @@ export const SNAT: readonly Fixture[] = [
     ],
   },
   {
+    what: 'SNAT: what no service covers is not forwarded to a listed host either',
+    ports: two,
+    config: { forwarding: true },
+    setup: snat('tcp'),
+    steps: cutBy(REMOTE, undefined, [outward(udp({ ...fromInside, ...ask() }))]),
+    drops: { ACL_BLACKLIST: 1 },
+  },
+  {
     what: 'SNAT: the hop is counted when told to, and its end reported to the host inside',
     ports: two,
     config: { xmitTtl: true },
@@ -424,5 +479,6 @@ export const SNAT: readonly Fixture[] = [
     open: 1,
   },
   ...errors,
+  ...LISTED,
   ...ICMP_SERVICE,
 ];

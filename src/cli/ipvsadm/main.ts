@@ -1,6 +1,7 @@
 /** `ipvsadm`: virtual services, real servers, local addresses, connections. */
 import { randomUUID } from 'node:crypto';
 import type { ControlClient } from '../../control/client.js';
+import { MAX_MESSAGE_BYTES } from '../../control/framing.js';
 import type { CommandName } from '../../control/schema.js';
 import { DpvsError, ERRORS } from '../../core/errors.js';
 import { OptionError, UsageError } from '../errors.js';
@@ -30,8 +31,9 @@ import {
 } from './lists.js';
 import { restoreLines, saveLines } from './save.js';
 
-/** Lines of `--restore` in one message: the daemon waits for its lcores once for all of them. */
+/** Lines of `--restore` in one message, the daemon waits for its lcores once for all of them; and its size, of which lists take most. */
 const BATCH = 256;
+const BATCH_BYTES = MAX_MESSAGE_BYTES / 2;
 
 class Ipvsadm extends Program {
   /** The request under way, for the words of its error. */
@@ -206,8 +208,12 @@ class Ipvsadm extends Program {
     for (const { line, error } of errors) this.io.err(`line ${line}: ${error.message}\n`);
     if (errors.length > 0) return EXIT_USAGE;
     const client = await this.daemon();
-    for (let from = 0; from < requests.length; from += BATCH) {
-      const some = requests.slice(from, from + BATCH);
+    for (let from = 0, to = 0; from < requests.length; from = to) {
+      for (let bytes = 0; to < requests.length && to - from < BATCH; to++) {
+        bytes += JSON.stringify(requests[to]!.request.params).length;
+        if (bytes > BATCH_BYTES && to > from) break;
+      }
+      const some = requests.slice(from, to);
       const commands = some.map(({ request: { method, params } }) => ({ method, params }));
       const { done, error } = await client.call('batch', { commands });
       if (error === undefined) continue;

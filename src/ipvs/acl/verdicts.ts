@@ -83,8 +83,8 @@ export class Verdicts {
     return words[info + 1]! !== 0 ? 0 : NONE;
   }
 
-  /** Drop reason of a packet from (or for) an address by the global lists, or PASSES. */
-  ofSource(addr: number): number {
+  /** Drop reason of a packet from or to an address by the global lists, or PASSES. */
+  ofAddr(addr: number): number {
     const black = this.match(listOf(GLOBAL, BLACK), addr);
     if (black === NONE || this.match(listOf(GLOBAL, WHITE), addr) >= black) return PASSES;
     return this.match(VERDICT.exempt, addr) === NONE ? DROP.ACL_BLACKLIST : PASSES;

@@ -10,14 +10,14 @@ import type { XmitContext } from '../xmit/xmit.js';
 const LEN = ipv4.HEADER_LEN + wire.HEADER_LEN;
 const TTL = 64;
 
-/** Client and real server each get a reset that looks as if it came from the other. */
+/** Client and real server each get a reset that looks as if it came from the other; not whoever is on a list. */
 export function resetBoth(x: XmitContext, c: number): void {
   const r = x.records;
   // Nothing was ever seen of the real server: no sequence number that the ends would accept is known.
   if (r.endSeq(c) === 0 && r.endAck(c) === 0) return;
   const [seq, ack] = [r.endSeq(c) + seqDelta(r, c, DIR_OUT), r.endAck(c) - seqDelta(r, c, DIR_IN)];
-  send(x, r.dir(c, DIR_OUT), seq >>> 0, ack >>> 0);
-  send(x, r.dir(c, DIR_IN), r.endAck(c), r.endSeq(c));
+  if (!x.isCut(c, DIR_OUT)) send(x, r.dir(c, DIR_OUT), seq >>> 0, ack >>> 0);
+  if (!x.isCut(c, DIR_IN)) send(x, r.dir(c, DIR_IN), r.endAck(c), r.endSeq(c));
 }
 
 /** A reset with the tuple that packets of a direction leave with. */

@@ -209,7 +209,7 @@ export class Synproxy {
     const { host, handshakes } = this;
     const r = host.table.records;
     const wanted = CONN_F_PENDING | CONN_F_HASHED;
-    if ((r.flags(c) & wanted) !== wanted) return false;
+    if ((r.flags(c) & wanted) !== wanted || host.x.isCut(c, DIR_OUT)) return false;
     const e = r.proxy(c);
     if (handshakes.tries[e]! >= this.config.rsSynMaxRetry) return false;
     handshakes.tries[e]! += 1;
@@ -229,7 +229,7 @@ export class Synproxy {
     segment.seq = (this.handshakes.cookie[e]! + 1) >>> 0;
     segment.ack = this.acknowledged(c, e);
     segment.window = 0;
-    sendPlain(this.host.x, c, DIR_OUT);
+    if (!this.host.x.isCut(c, DIR_OUT)) sendPlain(this.host.x, c, DIR_OUT);
     this.dropKept(c, e);
   }
 

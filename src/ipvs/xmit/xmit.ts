@@ -43,6 +43,8 @@ export interface XmitContext {
   readonly uoaMaxTrail: number;
   /** Identification of the last tunnel datagram that was cut into fragments. */
   outerId: number;
+  /** True when a list lets nothing through in direction `d` of connection `c`. */
+  isCut(c: number, d: number): boolean;
 }
 
 export interface Xmit {
@@ -110,5 +112,8 @@ export function setupOneWay(
   b.setU16(inward + D.newSport, cport);
   b.setU16(inward + D.newDport, vport);
   r.u16[(inward + D.actions) >>> 1] = action;
-  r.setMatch(r.dir(c, DIR_OUT), proto, vaddr, vport, caddr, cport);
+  const outward = r.dir(c, DIR_OUT);
+  r.setMatch(outward, proto, vaddr, vport, caddr, cport);
+  // Lists ask who gets an answer.
+  b.setU32(outward + D.newDaddr, caddr);
 }

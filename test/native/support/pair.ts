@@ -23,8 +23,8 @@ export class Pair {
     this.injector = new Injector(3, ports);
   }
 
-  /** Applies a command to both; they take it or refuse it alike. */
-  apply(command: Command): void {
+  /** Applies a command to both; they take it or refuse it alike. @returns 'taken', or the code of the error */
+  apply(command: Command): string {
     const answers = this.sides.map((s) => {
       try {
         s.apply(command);
@@ -35,6 +35,7 @@ export class Pair {
       }
     });
     agree(JSON.stringify(command), answers[0], answers[1]);
+    return answers[0]!;
   }
 
   /** A frame for the next `turn`. */

@@ -69,6 +69,11 @@ const MTUS = [500, 576, 600, 1400, 1500];
 /** Header that a tunnel adds. */
 const OUTER = 20;
 const PROXY = { tcp: ['v1', 'v2', 'v1-insecure', 'v2-insecure'], udp: ['v2', 'v2-insecure'] } as const;
+/** Of hosts inside. */
+const SNAT_SVC = (proto: 'tcp' | 'udp') => {
+  const inside = { from: '192.168.1.0', to: '192.168.1.255', fromPort: 0, toPort: 65535 };
+  return { proto, addr: '0.0.0.0', port: 0, match: { src: inside, oif: 'dpdk0' } };
+};
 const MODES = ['fullnat', 'fullnat', 'fullnat', 'nat', 'nat', 'dr', 'tunnel'] as const;
 
 /** With these alone a service may have syn-proxy. */
@@ -205,8 +210,7 @@ export class World {
     }
     addr('dpdk0', WAN, 32, true);
     for (const proto of ['tcp', 'udp'] as const) {
-      const inside = { from: '192.168.1.0', to: '192.168.1.255', fromPort: 0, toPort: 65535 };
-      const svc = { proto, addr: '0.0.0.0', port: 0, match: { src: inside, oif: 'dpdk0' } };
+      const svc = SNAT_SVC(proto);
       const dest = { addr: WAN, port: 0 };
       commands.push({ op: 'svc.add', svc, scheduler: 'rr', connTimeout: r.chance(40) ? 1 + r.below(20) : 0 });
       commands.push({ op: 'dest.add', svc, dest, fwd: 'snat', weight: 1, maxConn: 0, minConn: 0 });
@@ -279,13 +283,19 @@ export class World {
   /** Entries of a black or white list come or go: of a service, or without one of all sources. */
   private listed(svc: { proto: 'tcp' | 'udp'; addr: string; port: number }): Command {
     const { r } = this;
-    const addr = r.chance(60) && this.sessions.length > 0 ? r.pick(this.sessions).saddr : r.below(2 ** 32);
+    const session = this.sessions.length > 0 ? r.pick(this.sessions) : undefined;
+    // Of SNAT both ends are somebody.
+    const addr =
+      r.chance(60) && session !== undefined ? r.pick([session.saddr, session.daddr]) : r.below(2 ** 32);
     const plen = r.pick([32, 32, 32, 32, 32, 31, 30, 29, 28, 16, r.below(33)]);
     const size = 2 ** (32 - plen);
-    const entry = `${formatIpv4(Math.floor(addr / size) * size)}/${plen}`;
+    const from = Math.floor(addr / size) * size;
+    const last = formatIpv4(Math.min(addr + r.below(40), 2 ** 32 - 1));
+    const entry = r.chance(20) ? `${formatIpv4(addr)}-${last}` : `${formatIpv4(from)}/${plen}`;
+    const of = r.chance(20) ? SNAT_SVC(r.pick(['tcp', 'udp'])) : svc;
     return {
       op: r.chance(80) ? 'acl.add' : 'acl.del',
-      ...(r.chance(50) ? { svc } : {}),
+      ...(r.chance(50) ? { svc: of } : {}),
       list: r.chance(85) ? 'black' : 'white',
       entries: [entry],
       more: false,

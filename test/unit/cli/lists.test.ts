@@ -98,6 +98,18 @@ describe('files', () => {
   });
 });
 
+test('--restore takes lists of any length: messages stay as long as they may be', async () => {
+  const at = (i: number): string => `100.${i >> 14}.${(i >> 6) & 255}.${(i & 63) + 100}-100.255.255.255`;
+  const lines = Array.from(
+    { length: 150 },
+    (_, n) => `-U -k ${Array.from({ length: 500 }, (_e, i) => at(n * 500 + i)).join(',')}\n`,
+  );
+  const { code, err, calls } = await run(main, ['-R'], { stdin: lines.join('') });
+  expect([code, err]).toEqual([0, '']);
+  expect(calls).toHaveLength(150);
+  expect(calls.flatMap((c) => (c.params as { entries: string[] }).entries)).toHaveLength(75_000);
+});
+
 describe('listings', () => {
   const pages = {
     'acl.list': ({ cursor }: { cursor?: string }) =>

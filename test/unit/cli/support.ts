@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { ControlClient } from '../../../src/control/client.js';
 import type { BatchResult } from '../../../src/control/results.js';
 import { TransportError } from '../../../src/control/client.js';
+import { encodeMessage } from '../../../src/control/framing.js';
 import { DpvsError } from '../../../src/core/errors.js';
 import type { StatsReader } from '../../../src/core/stats.js';
 import type { Host } from '../../../src/cli/program.js';
@@ -52,6 +53,7 @@ export async function run(
   };
   /** As the daemon does it; its commands are noted one by one. */
   const batch = async ({ commands }: Batch): Promise<BatchResult> => {
+    encodeMessage({ jsonrpc: '2.0', id: 1, method: 'batch', params: { commands } });
     for (const [done, { method, params }] of commands.entries()) {
       try {
         await one(method, params);

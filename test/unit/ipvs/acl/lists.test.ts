@@ -47,7 +47,7 @@ class Rig {
     return this.verdicts.ofClient(this.services.get(svc).slot, parseIpv4(client));
   }
   source(addr: string): number {
-    return this.verdicts.ofSource(parseIpv4(addr));
+    return this.verdicts.ofAddr(parseIpv4(addr));
   }
   all(): string[] {
     const { entries } = this.lists.page({ limit: 10_000 });
@@ -342,7 +342,7 @@ test('global lists: a naive longest match', () => {
         Math.max(-1, ...list.filter((p) => a >= p.from && a < p.from + p.size).map((p) => p.plen));
       for (const a of [other, ...[...black, ...white].flatMap((p) => [p.from, p.from + p.size - 1])]) {
         const [b, w] = [longest(black, a), longest(white, a)];
-        expect(rig.verdicts.ofSource(a)).toBe(b >= 0 && w < b ? DROP.ACL_BLACKLIST : PASSES);
+        expect(rig.verdicts.ofAddr(a)).toBe(b >= 0 && w < b ? DROP.ACL_BLACKLIST : PASSES);
       }
       expect(rig.verdicts.has(listOf(GLOBAL, BLACK))).toBe(black.length > 0);
     }),
