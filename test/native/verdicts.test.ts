@@ -27,15 +27,7 @@ import { macOf } from './support/side.js';
 const VIP = '10.1.1.1';
 const RS = '192.168.0.10';
 /** Ours, and the link's broadcast address. */
-const NO_SOURCES = [
-  '10.1.0.1',
-  VIP,
-  '192.168.0.1',
-  '10.1.255.255',
-  '192.168.255.255',
-  '10.1.0.0',
-  '192.168.0.0',
-];
+const NO_SOURCES = ['10.1.0.1', VIP, '192.168.0.1', '10.1.255.255', '192.168.255.255'];
 let ports: number[] = [];
 
 beforeAll(() => {
@@ -320,7 +312,7 @@ test('while lists change, nobody sees what never stood there', { timeout: 120_00
   // One that nobody refuses stands on the list of a service time and again, in the places that global entries have had.
   const standing: (() => void)[] = [];
   const put = (list: number, addr: string, plen: number): void => {
-    if (writer.room === 0) standing.shift()!();
+    while (writer.room <= 0) standing.shift()!();
     add(list, addr, plen);
     const size = 2 ** (32 - plen);
     standing.push(() => {

@@ -71,7 +71,7 @@ export const ACL_FIXTURES: readonly Fixture[] = [
         add({ svc, list: 'black', entries: [CLIENT] }),
         { wait: 91_000, out: tcp.in(CLIENT, 1, 0, RESET(1009, 9007)).out },
       ],
-      svc === undefined ? { drops: { ACL_BLACKLIST: 1 } } : {},
+      {},
     ),
   ),
   tcp.fixture(
