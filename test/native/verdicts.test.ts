@@ -112,7 +112,7 @@ function verdict(
 }
 
 const svc = { proto: 'tcp' as const, addr: VIP, port: 80 };
-let judged = { passes: 0, none: 0, ACL_BLACKLIST: 0, ACL_WHITELIST: 0 };
+const judged = { passes: 0, none: 0, ACL_BLACKLIST: 0, ACL_WHITELIST: 0 };
 let byTypeScript = 0;
 
 /** A SYN of each address to a service with syn-proxy, which the native loop answers: whoever gets no answer was refused. */
@@ -127,7 +127,8 @@ function ask(pair: Pair, entries: readonly Entry[], clients: readonly number[], 
   const wanted = { passes: 0, none: 0, ACL_BLACKLIST: 0, ACL_WHITELIST: 0 };
   for (const c of clients) wanted[verdict(entries, c)]++;
   const seen = answers!.filter((f) => f.readUInt16BE(12) === 0x0800).map((f) => f.readUInt32BE(30));
-  expect(seen.sort()).toEqual(clients.filter((c) => verdict(entries, c) === 'passes').sort());
+  const up = (x: number, y: number): number => x - y;
+  expect(seen.sort(up)).toEqual(clients.filter((c) => verdict(entries, c) === 'passes').sort(up));
   const after = (['ACL_BLACKLIST', 'ACL_WHITELIST'] as const).map((d) =>
     pair.tested.packets.dropped(DROP[d]),
   );

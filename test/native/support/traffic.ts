@@ -112,7 +112,7 @@ export class World {
     private readonly number: number,
   ) {
     this.oneByOne = r.chance(25);
-    this.hasLists = r.chance(35);
+    this.hasLists = r.chance(40);
     this.synproxy = {
       mss: r.pick([536, 1400, 1452]),
       ttl: r.pick([1, 63, 255]),
@@ -296,7 +296,7 @@ export class World {
     return {
       op: r.chance(80) ? 'acl.add' : 'acl.del',
       ...(r.chance(50) ? { svc: of } : {}),
-      list: r.chance(85) ? 'black' : 'white',
+      list: r.chance(70) ? 'black' : 'white',
       entries: [entry],
       more: false,
     };
