@@ -7,25 +7,16 @@
  * Packets of different connections may overtake each other, those of one must not: frames are compared in the order of their
  * tuple (but for what syn-proxy answers without a connection). A scheduler that counts active connections would see that: with it packets come one by one.
  *
-<<<<<<< HEAD
  * Real and direct servers, tunnels and SNAT take part, every scheduler, every way to tell a real server the client's address,
- * syn-proxy (its handshakes go on: World answers SYN-ACKs and SYNs; floods of SYNs), full tables, both lcores die and come back. That it
- * notices what is broken on purpose: tools/mutants.mjs. Small cases that shrink: conversations.test.ts.
-=======
- * Real and direct servers, tunnels and SNAT take part, every scheduler, lists that change, full tables, both lcores die and come
- * back. That it notices what is broken on purpose: tools/mutants.mjs. Small cases that shrink: conversations.test.ts, verdicts.test.ts.
->>>>>>> 412219d (Lists: whoever is listed neither sends nor receives; look-ups, errors and the million tested)
+ * syn-proxy (its handshakes go on: World answers SYN-ACKs and SYNs; floods of SYNs), lists that change, full tables, both lcores die and
+ * come back. That it notices what is broken on purpose: tools/mutants.mjs. Small cases that shrink: conversations.test.ts, verdicts.test.ts.
  *
  * DPVS_DIFF_PACKETS sets the number of packets (default 1,000,000), DPVS_DIFF_SEED the first seed, DPVS_DIFF_VERBOSE=1 tells of every
  * world. A failure names its seed.
  */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-<<<<<<< HEAD
-import { DROP_REASONS } from '../../src/core/drops.js';
-import { EVENT, type EventName } from '../../src/core/events.js';
-=======
 import { DROP, DROP_REASONS } from '../../src/core/drops.js';
->>>>>>> 412219d (Lists: whoever is listed neither sends nor receives; look-ups, errors and the million tested)
+import { EVENT, type EventName } from '../../src/core/events.js';
 import { DIR_IN, DIR_OUT } from '../../src/core/layout.js';
 import { D } from '../../src/ipvs/conn/records.js';
 import { SCHEDULERS } from '../../src/ipvs/sched/index.js';
@@ -115,14 +106,11 @@ function lacking(): string[] {
     states: seen.states.size > 8,
     'reasons to drop': seen.drops.size > 12,
     restarts: seen.restarts > total / 30_000,
-<<<<<<< HEAD
     'SYNs answered by the native loop': seen.reflexes > total / 200,
     'handshakes of syn-proxy': seen.joined > total / 1000,
     'events of syn-proxy': SYNPROXY_EVENTS.every((name) => seen.synproxy.has(name)),
     "ways of the client's address": CLIENT_ADDRESSES.every((way) => seen.addresses.has(way)),
-=======
     lists: seen.drops.has('ACL_BLACKLIST') && seen.drops.has('ACL_WHITELIST') && seen.refused > total / 200,
->>>>>>> 412219d (Lists: whoever is listed neither sends nor receives; look-ups, errors and the million tested)
     modes: XMITS.every((x) => seen.modes.has(x.name)),
     // In a short run the dice don't show all of them.
     schedulers: PACKETS < 1_000_000 || SCHEDULERS.every((x) => seen.schedulers.has(x.name)),
@@ -258,14 +246,9 @@ test(
 test('and both paths were there: hits, exceptions, changes of state, most states, many reasons to drop', () => {
   console.log(
     `${total} packets: ${seen.hits} hits, ${seen.short} by the short way, ${seen.exceptions} exceptions, ${seen.events} changes of state, noticed ${seen.downs} down ${seen.ups} up, states ` +
-<<<<<<< HEAD
-      `${[...seen.states].sort().join(' ')}, ${seen.restarts} restarts, modes ${[...seen.modes].sort().join(' ')}, ` +
+      `${[...seen.states].sort().join(' ')}, ${seen.restarts} restarts, ${seen.refused} refused by lists, modes ${[...seen.modes].sort().join(' ')}, ` +
       `schedulers ${[...seen.schedulers].sort().join(' ')}, drops ${[...seen.drops].sort().join(' ')}, client addresses by ${[...seen.addresses].sort().join(', ')}, ` +
       `syn-proxy: ${seen.reflexes} SYNs answered natively, ${seen.joined} handshakes, ${[...seen.synproxy].sort().join(' ')}`,
-=======
-      `${[...seen.states].sort().join(' ')}, ${seen.restarts} restarts, ${seen.refused} refused by lists, modes ${[...seen.modes].sort().join(' ')}, ` +
-      `schedulers ${[...seen.schedulers].sort().join(' ')}, drops ${[...seen.drops].sort().join(' ')}`,
->>>>>>> 412219d (Lists: whoever is listed neither sends nor receives; look-ups, errors and the million tested)
   );
   expect(lacking()).toEqual([]);
 });
