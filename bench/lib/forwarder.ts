@@ -138,8 +138,6 @@ export interface DpvsOptions {
   devargs?: Devices;
   /** Packet buffers. */
   pool?: number;
-  /** Options of the daemon's node. */
-  nodeArgs?: string[];
 }
 
 /** Half as many again: in a table that is nearly full (`flood_high`), one-way connections would be ended. */
@@ -219,7 +217,7 @@ export class Dpvs extends Forwarder {
     const conf = join(d.dir, 'dpvs.conf');
     writeFileSync(conf, dpvsConf(o));
     const args = ['-c', conf, '-p', join(d.dir, 'dpvs.pid'), '-x', d.ipc, '--', '-d', plugin()];
-    d.spawn(process.execPath, [...(o.nodeArgs ?? []), join(ROOT, 'bin/dpvs'), ...args]);
+    d.spawn(process.execPath, [join(ROOT, 'bin/dpvs'), ...args]);
     await d.until('the control socket', async () => {
       if (!existsSync(d.ipc)) return false;
       const client = await connect({ path: d.ipc, timeoutMs: 60_000 }).catch((e: unknown) => {

@@ -17,6 +17,24 @@ export function parseHeader(text: string): Map<string, number> {
 const NAMES = parseHeader(readFileSync(join(ROOT, 'bench/native/source.h'), 'utf8'));
 const LATENCY_CELLS = 1536;
 const GAP_CELLS = 32;
+const GAP_RECORDS = 32768;
+const GAP_FIELDS = 8;
+
+/** A time between two polls that was longer than usual, in ms. */
+export interface Gap {
+  /** Its end, on the clock of the CPU. */
+  at: number;
+  wall: number;
+  /** The part without the CPU: other threads, the hypervisor, interrupts. */
+  off: number;
+  /** The part in garbage collections, and of that what was without the CPU. */
+  gc: number;
+  gcOff: number;
+  /** How often the kernel gave the CPU to somebody else, the thread waited, a page was missing. */
+  preempted: number;
+  waited: number;
+  faults: number;
+}
 
 /** Number of a name of the header, which is checked to be there. */
 export function num(name: string): number {
@@ -50,7 +68,7 @@ export class Source {
 
   constructor(readonly path: string) {
     this.fd = openSync(path, 'w+', 0o600);
-    ftruncateSync(this.fd, 8 * (num('F_LATENCY_HIST') + LATENCY_CELLS));
+    ftruncateSync(this.fd, 8 * (num('F_GAP_LOG') + GAP_RECORDS * GAP_FIELDS));
   }
 
   get(name: string): number {
@@ -136,14 +154,35 @@ export class Source {
   }
 
   clearGaps(): void {
-    this.set('GAP_MAX', 0);
-    this.set('GAP_MAX_OWN', 0);
     writeSync(this.fd, Buffer.alloc(8 * GAP_CELLS), 0, 8 * GAP_CELLS, num('F_GAPS') * 8);
+    this.set('GAP_COUNT', 0);
   }
 
   /** Gaps between two polls by power of two of ticks. */
   gapCells(): number[] {
     return this.read(num('F_GAPS'), GAP_CELLS);
+  }
+
+  /** Gaps of more than 200 us since `clearGaps`, oldest first. @throws Error when there were too many to describe */
+  gaps(): Gap[] {
+    const count = this.get('GAP_COUNT');
+    if (count > GAP_RECORDS)
+      throw new Error(`${count} gaps, of which ${GAP_RECORDS} are described: the machine is too busy`);
+    const v = this.read(num('F_GAP_LOG'), count * GAP_FIELDS);
+    const perMs = this.hz / 1000;
+    return Array.from({ length: count }, (_, i) => {
+      const field = (name: string): number => v[i * GAP_FIELDS + num(`GAP_${name}`)]!;
+      return {
+        at: field('AT') / perMs,
+        wall: field('WALL') / perMs,
+        off: field('OFF') / perMs,
+        gc: field('GC') / perMs,
+        gcOff: field('GC_OFF') / perMs,
+        preempted: field('PREEMPTED'),
+        waited: field('WAITED'),
+        faults: field('FAULTS'),
+      };
+    });
   }
 
   close(): void {

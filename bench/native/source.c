@@ -28,12 +28,14 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CLIENT 0
 #define SERVER 1
 #define FIFO 16384u /* answers that wait to be received, a side */
 #define LONG_GAP 65536 /* ticks: some 25 us, shorter ones are everyday's */
+#define LOGGED_GAPS 5000 /* of a second: from 200 us on gaps are described */
 #define ETH 14
 #define IP 20
 #define IPIP 4
@@ -63,7 +65,7 @@ static uint16_t port_id[2];
 static eth_rx_burst_t driver_rx[2];
 static eth_tx_burst_t driver_tx[2];
 static bool armed;
-static uint64_t walk_at, last_poll;
+static uint64_t walk_at;
 static uint64_t pace_start[2], pace_sent[2], pace_rate;
 static uint32_t imix_at;
 
@@ -544,25 +546,111 @@ static uint16_t connections(struct rte_mbuf **pkts, uint16_t n, uint64_t now) {
   return n;
 }
 
-/** Was it the forwarder that was busy, or did the kernel give the CPU to somebody else? */
-static __attribute__((noinline)) void note_gap(uint64_t gap) {
-  static long preempted = -1;
+/* ----- times between two polls, and what made them long */
+
+/** Time of the wall and of the lcore's CPU, ticks. */
+struct clocks {
+  uint64_t wall, cpu;
+};
+
+static struct clocks clocks(uint64_t wall) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (struct clocks){wall, (uint64_t)(((double)t.tv_sec + (double)t.tv_nsec / 1e9) * (double)rte_get_tsc_hz())};
+}
+
+/** Time without the CPU. The kernel counts what the hypervisor takes among it. */
+static uint64_t off(struct clocks from, struct clocks to) {
+  const uint64_t wall = to.wall - from.wall, cpu = to.cpu - from.cpu;
+  return wall > cpu ? wall - cpu : 0;
+}
+
+static uint64_t last_poll;
+static uint32_t polls;
+static struct clocks read_at;
+
+/** Garbage collections of the lcore since the last gap. */
+static struct {
+  struct clocks from;
+  uint32_t depth;
+  uint64_t ticks, off;
+} gc;
+
+/* V8's own hooks (v8::Isolate, v8-isolate.h), where the forwarder has V8 in it: not in testpmd. */
+typedef void gc_hook(void *isolate, int type, int flags);
+#define GC_ALL 31
+__attribute__((weak)) void *v8_isolate(void) __asm__("_ZN2v87Isolate13TryGetCurrentEv");
+__attribute__((weak)) void v8_before_gc(void *, gc_hook *, int) __asm__(
+    "_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEES2_");
+__attribute__((weak)) void v8_after_gc(void *, gc_hook *, int) __asm__(
+    "_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEES2_");
+
+static void gc_begins(void *isolate, int type, int flags) {
+  (void)isolate, (void)type, (void)flags;
+  if (gc.depth++ == 0) gc.from = clocks(rte_rdtsc());
+}
+
+static void gc_ends(void *isolate, int type, int flags) {
+  (void)isolate, (void)type, (void)flags;
+  if (--gc.depth > 0) return;
+  const struct clocks now = clocks(rte_rdtsc());
+  gc.ticks += now.wall - gc.from.wall;
+  gc.off += off(gc.from, now);
+}
+
+static void watch_gc(void) {
+  if (v8_isolate == NULL || v8_before_gc == NULL || v8_after_gc == NULL) return;
+  void *isolate = v8_isolate();
+  if (isolate == NULL) return;
+  v8_before_gc(isolate, gc_begins, GC_ALL);
+  v8_after_gc(isolate, gc_ends, GC_ALL);
+}
+
+static void describe(uint64_t gap, struct clocks now) {
+  static struct rusage before;
   struct rusage u;
   getrusage(RUSAGE_THREAD, &u);
-  const bool own = u.ru_nivcsw == preempted;
-  preempted = u.ru_nivcsw;
-  if (gap > ctl[F_GAP_MAX]) ctl[F_GAP_MAX] = gap;
-  if (own && gap > ctl[F_GAP_MAX_OWN]) ctl[F_GAP_MAX_OWN] = gap;
-  add(F_GAPS + RTE_MIN(63 - (uint32_t)__builtin_clzll(gap), 31u), 1);
+  if (gap > ctl[F_TSC_HZ] / LOGGED_GAPS) {
+    const uint64_t n = ctl[F_GAP_COUNT];
+    if (n < GAP_RECORDS) {
+      volatile uint64_t *r = ctl + F_GAP_LOG + n * GAP_FIELDS;
+      r[GAP_AT] = now.wall;
+      r[GAP_WALL] = gap;
+      r[GAP_OFF] = RTE_MIN(gap, off(read_at, now));
+      r[GAP_GC] = RTE_MIN(gap, gc.ticks);
+      r[GAP_GC_OFF] = RTE_MIN(gc.ticks, gc.off);
+      r[GAP_PREEMPTED] = (uint64_t)(u.ru_nivcsw - before.ru_nivcsw);
+      r[GAP_WAITED] = (uint64_t)(u.ru_nvcsw - before.ru_nvcsw);
+      r[GAP_FAULTS] = (uint64_t)(u.ru_minflt - before.ru_minflt + u.ru_majflt - before.ru_majflt);
+    }
+    ctl[F_GAP_COUNT] = n + 1;
+  }
+  before = u;
+  gc.ticks = gc.off = 0;
+}
+
+/** Once a poll. @return the time */
+static __rte_always_inline uint64_t watch(void) {
+  uint64_t now = rte_rdtsc();
+  const uint64_t gap = now - last_poll;
+  if (unlikely(last_poll == 0)) {
+    watch_gc();
+    last_poll = now;
+  } else if (unlikely(gap > LONG_GAP)) {
+    add(F_GAPS + RTE_MIN(63 - (uint32_t)__builtin_clzll(gap), 31u), 1);
+    describe(gap, clocks(now));
+    now = rte_rdtsc();
+    read_at = clocks(now);
+  } else if (unlikely((++polls & 63) == 0)) {
+    /* what small interruptions add up to does not count for the next gap */
+    read_at = clocks(now);
+  }
+  last_poll = now;
+  return now;
 }
 
 static __rte_always_inline uint16_t source(int side, struct rte_mbuf **pkts, uint16_t n) {
-  const uint64_t now = rte_rdtsc(), mode = ctl[F_MODE];
-  if (side == CLIENT) {
-    const uint64_t gap = last_poll == 0 ? 0 : now - last_poll;
-    last_poll = now;
-    if (unlikely(gap > LONG_GAP)) note_gap(gap);
-  }
+  const uint64_t now = side == CLIENT ? watch() : rte_rdtsc(), mode = ctl[F_MODE];
   if (unlikely(pool == NULL)) {
     /* the driver's own packets come from the pool that the forwarder gave it */
     struct rte_mbuf *m;

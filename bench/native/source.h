@@ -66,16 +66,30 @@ enum field {
   F_FOREIGN = 84, /* frames that are not of the bench, such as ARP */
   F_TSC_HZ = 88,
   F_LAST_ID = 89, /* next id that a walk or a maker of connections uses */
-  F_GAP_MAX = 90, /* longest time between two polls, ticks; the bench sets it to 0 */
-  F_GAP_MAX_OWN = 91, /* the same, of those in which nobody else was given the CPU */
-  F_GAPS = 96, /* 32 counters: gaps of 2^k to 2^(k+1) ticks */
+  F_GAPS = 96, /* 32 counters: times of 2^k to 2^(k+1) ticks between two polls */
   F_LATENCY_COUNT = 128,
   F_LATENCY_MAX = 129,
   F_LATENCY_HIST = 130, /* LATENCY_CELLS counters, log-linear, 32 cells an octave */
+  F_GAP_COUNT = 1666, /* gaps since the bench set it to 0; the first GAP_RECORDS of them are described in what follows */
+  F_GAP_LOG = 1667,
 };
 
 #define LATENCY_CELLS 1536
-#define CTL_FIELDS (F_LATENCY_HIST + LATENCY_CELLS)
+#define GAP_RECORDS 32768
+#define GAP_FIELDS 8
+#define CTL_FIELDS (F_GAP_LOG + GAP_RECORDS * GAP_FIELDS)
+
+/* What is known of a gap: a time between two polls that is longer than everyday's. */
+enum gap {
+  GAP_AT = 0, /* its end, ticks */
+  GAP_WALL = 1, /* ticks */
+  GAP_OFF = 2, /* of them without the CPU: other threads, the hypervisor, interrupts */
+  GAP_GC = 3, /* ticks in garbage collections of V8 */
+  GAP_GC_OFF = 4, /* of them without the CPU */
+  GAP_PREEMPTED = 5, /* times that the kernel gave the CPU to another thread */
+  GAP_WAITED = 6, /* times that the thread itself waited: for a lock, a sleep */
+  GAP_FAULTS = 7, /* page faults */
+};
 
 /* STATS writes the first and second port's own counters to F_RX0 and F_TX1. */
 enum order { ORDER_ARM = 1, ORDER_BUILD = 2, ORDER_DISARM = 3, ORDER_CLEAR = 4, ORDER_STATS = 5 };

@@ -31,7 +31,7 @@ export class Ring {
   readonly capacity: number;
 
   private readonly words: Int32Array;
-  private readonly data: Uint8Array;
+  private readonly data: Buffer;
 
   /** Bytes of shared memory that a ring of this capacity takes; regions may lie back to back. */
   static bytesFor(capacity: number): number {
@@ -63,7 +63,7 @@ export class Ring {
       );
     this.capacity = capacity;
     this.words = new Int32Array(buffer, byteOffset, bytes >>> 2);
-    this.data = new Uint8Array(buffer, byteOffset + DATA, capacity);
+    this.data = Buffer.from(buffer, byteOffset + DATA, capacity);
   }
 
   /** Consumer: true when there is nothing to pop. Cheap: meant for every turn of a loop. */
@@ -84,20 +84,8 @@ export class Ring {
    */
   push(bytes: Uint8Array): boolean {
     const len = bytes.length;
-    const need = LENGTH_WORD + pad4(len);
-    if (need > this.capacity)
-      throw new DpvsError(
-        'NOROOM',
-        `message of ${len} bytes can never fit a ring of ${this.capacity} bytes`,
-        'split the message or make the ring larger',
-      );
-    const tail = Atomics.load(this.words, TAIL);
-    const used = this.distance(Atomics.load(this.words, HEAD), tail);
-    if (need > this.capacity - used) return false;
-
-    const mask = this.capacity - 1;
-    this.words[(DATA + (tail & mask)) >>> 2] = len;
-    const start = (tail + LENGTH_WORD) & mask;
+    if (!this.hasRoom(len)) return false;
+    const start = this.begin(len);
     const first = this.capacity - start;
     if (len <= first) {
       this.data.set(bytes, start);
@@ -105,7 +93,7 @@ export class Ring {
       this.data.set(bytes.subarray(0, first), start);
       this.data.set(bytes.subarray(first), 0);
     }
-    Atomics.store(this.words, TAIL, (tail + need) | 0);
+    this.publish(len);
     return true;
   }
 
@@ -116,16 +104,9 @@ export class Ring {
    * too, until {@link reset}
    */
   pop(): Uint8Array | undefined {
-    const head = Atomics.load(this.words, HEAD);
-    const used = this.distance(head, Atomics.load(this.words, TAIL));
-    if (used === 0) return undefined;
-
-    const mask = this.capacity - 1;
-    const len = this.words[(DATA + (head & mask)) >>> 2]! >>> 0;
-    // Not pad4(len) here: it would overflow for a length near 2^32.
-    if (len > used - LENGTH_WORD) throw this.corrupted(`length ${len} with ${used} bytes in use`);
-
-    const start = (head + LENGTH_WORD) & mask;
+    const len = this.oldest();
+    if (len < 0) return undefined;
+    const start = this.recordStart();
     const first = this.capacity - start;
     const out = new Uint8Array(len);
     if (len <= first) {
@@ -134,24 +115,41 @@ export class Ring {
       out.set(this.data.subarray(start));
       out.set(this.data.subarray(0, len - first), first);
     }
-    Atomics.store(this.words, HEAD, (head + LENGTH_WORD + pad4(len)) | 0);
+    this.release(len);
     return out;
   }
 
-  /** Producer: {@link push} of a value as JSON. Throws INVAL for what JSON cannot express (undefined, a function). */
+  /**
+   * Producer: {@link push} of a value as JSON, written in place: buffers would be garbage of an lcore, and of a slow kind.
+   * Throws INVAL for what JSON cannot express (undefined, a function).
+   */
   sendJson(value: unknown): boolean {
     const text = JSON.stringify(value) as string | undefined;
     if (text === undefined) throw new DpvsError('INVAL', `${typeof value} cannot be sent as JSON`);
-    return this.push(Buffer.from(text));
+    const len = Buffer.byteLength(text);
+    if (!this.hasRoom(len)) return false;
+    const start = this.begin(len);
+    if (len > this.capacity - start) return this.push(Buffer.from(text));
+    this.data.write(text, start, len);
+    this.publish(len);
+    return true;
   }
 
-  /** Consumer: {@link pop} of a value sent with {@link sendJson}. Throws IO when the bytes are no JSON. */
+  /** Consumer: {@link pop} of a value sent with {@link sendJson}, read in place. Throws IO when the bytes are no JSON. */
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller says what the other side sends
   receiveJson<T>(): T | undefined {
-    const bytes = this.pop();
-    if (bytes === undefined) return undefined;
+    const len = this.oldest();
+    if (len < 0) return undefined;
+    const start = this.recordStart();
+    let text: string;
+    if (len <= this.capacity - start) {
+      text = this.data.toString('utf8', start, start + len);
+      this.release(len);
+    } else {
+      text = Buffer.from(this.pop()!).toString();
+    }
     try {
-      return JSON.parse(Buffer.from(bytes.buffer, 0, bytes.length).toString()) as T;
+      return JSON.parse(text) as T;
     } catch (e) {
       throw new DpvsError('IO', `ring message is no JSON: ${(e as Error).message}`);
     }
@@ -161,6 +159,53 @@ export class Ring {
   reset(): void {
     Atomics.store(this.words, HEAD, 0);
     Atomics.store(this.words, TAIL, 0);
+  }
+
+  /** Producer: true when a record of `len` bytes fits now. @throws DpvsError as push */
+  private hasRoom(len: number): boolean {
+    const need = LENGTH_WORD + pad4(len);
+    if (need > this.capacity)
+      throw new DpvsError(
+        'NOROOM',
+        `message of ${len} bytes can never fit a ring of ${this.capacity} bytes`,
+        'split the message or make the ring larger',
+      );
+    const used = this.distance(Atomics.load(this.words, HEAD), Atomics.load(this.words, TAIL));
+    return need <= this.capacity - used;
+  }
+
+  /** Producer: writes the length of the next record. @returns where in `data` its bytes begin */
+  private begin(len: number): number {
+    const tail = Atomics.load(this.words, TAIL);
+    const mask = this.capacity - 1;
+    this.words[(DATA + (tail & mask)) >>> 2] = len;
+    return (tail + LENGTH_WORD) & mask;
+  }
+
+  /** Producer: hands over the record that `begin` began. */
+  private publish(len: number): void {
+    Atomics.store(this.words, TAIL, (Atomics.load(this.words, TAIL) + LENGTH_WORD + pad4(len)) | 0);
+  }
+
+  /** Consumer: bytes of the oldest record, -1 = none. @throws DpvsError IO */
+  private oldest(): number {
+    const head = Atomics.load(this.words, HEAD);
+    const used = this.distance(head, Atomics.load(this.words, TAIL));
+    if (used === 0) return -1;
+    const len = this.words[(DATA + (head & (this.capacity - 1))) >>> 2]! >>> 0;
+    // Not pad4(len) here: it would overflow for a length near 2^32.
+    if (len > used - LENGTH_WORD) throw this.corrupted(`length ${len} with ${used} bytes in use`);
+    return len;
+  }
+
+  /** Consumer: where in `data` the oldest record's bytes begin. */
+  private recordStart(): number {
+    return (Atomics.load(this.words, HEAD) + LENGTH_WORD) & (this.capacity - 1);
+  }
+
+  /** Consumer: gives back the room of the oldest record. */
+  private release(len: number): void {
+    Atomics.store(this.words, HEAD, (Atomics.load(this.words, HEAD) + LENGTH_WORD + pad4(len)) | 0);
   }
 
   /** Bytes between the cursors; throws where these cannot be right. */

@@ -10,7 +10,7 @@
  * An address has several pools of the same ports; the destination chooses the pool, hence one local port serves
  * many destinations at once. A pool is a circular doubly linked list through the free ports (node 0 is its
  * head): the longest-free port is reused first, which keeps ports out of the real server's TIME_WAIT, and a
- * specific port can be taken out of the middle. A pool's arrays (4 bytes a port) are made at its first use.
+ * specific port can be taken out of the middle. A pool's arrays (4 bytes a port) are made at its first use, by a packet.
  *
  * Measured (Node 20, shared 2-core VM): alloc and free together 23 ns, `ownerOf` 7 ns.
  */
@@ -47,48 +47,73 @@ export interface SaPoolOptions {
   start?: () => number;
 }
 
-/** The free list of one pool. In use = linked to itself. */
+/**
+ * The free list of one pool. In use = linked to itself. A link is stored as its difference from the first order, so that
+ * zeros are the list of all ports: a new pool, which a packet pays for, takes no pass over them.
+ */
 class Pool {
-  readonly next: Uint16Array;
-  readonly prev: Uint16Array;
+  private readonly nexts: Uint16Array;
+  private readonly prevs: Uint16Array;
+
+  private readonly first: number;
+  private readonly last: number;
 
   /** @param first node that is given out first, from 1 to `ports`; those behind it follow, then those before it */
-  constructor(ports: number, first: number) {
-    this.next = new Uint16Array(ports + 1);
-    this.prev = new Uint16Array(ports + 1);
-    for (let i = 0, node = 0; i <= ports; i++) {
-      const next = i === ports ? 0 : ((first - 1 + i) % ports) + 1;
-      this.next[node] = next;
-      this.prev[next] = node;
-      node = next;
-    }
+  constructor(
+    private readonly ports: number,
+    first: number,
+  ) {
+    this.nexts = new Uint16Array(ports + 1);
+    this.prevs = new Uint16Array(ports + 1);
+    this.first = Math.min(first, ports);
+    this.last = first > 1 ? this.first - 1 : ports;
   }
 
   /** Takes the longest-free node; 0 = none. */
   shift(): number {
-    const node = this.next[0]!;
+    const node = this.next(0);
     if (node !== 0) this.unlink(node);
     return node;
   }
 
   isUsed(node: number): boolean {
-    return this.next[node] === node;
+    return this.next(node) === node;
   }
 
   unlink(node: number): void {
-    const next = this.next[node]!;
-    const prev = this.prev[node]!;
-    this.next[prev] = next;
-    this.prev[next] = prev;
-    this.next[node] = node;
+    this.link(this.prev(node), this.next(node));
+    this.nexts[node] = node ^ this.above(node);
   }
 
   append(node: number): void {
-    const last = this.prev[0]!;
-    this.next[last] = node;
-    this.prev[node] = last;
-    this.next[node] = 0;
-    this.prev[0] = node;
+    this.link(this.prev(0), node);
+    this.link(node, 0);
+  }
+
+  private link(a: number, b: number): void {
+    this.nexts[a] = b ^ this.above(a);
+    this.prevs[b] = a ^ this.below(b);
+  }
+
+  private next(node: number): number {
+    return this.nexts[node]! ^ this.above(node);
+  }
+
+  private prev(node: number): number {
+    return this.prevs[node]! ^ this.below(node);
+  }
+
+  /** The neighbours of a node as long as nothing was taken. */
+  private above(node: number): number {
+    if (node === 0) return this.first;
+    if (node === this.last) return 0;
+    return node === this.ports ? 1 : node + 1;
+  }
+
+  private below(node: number): number {
+    if (node === 0) return this.last;
+    if (node === this.first) return 0;
+    return node === 1 ? this.ports : node - 1;
   }
 }
 

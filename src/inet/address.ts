@@ -110,6 +110,15 @@ export class Addresses {
     return undefined;
   }
 
+  /** The address on whatever device. */
+  ours(addr: number): Ifa | undefined {
+    for (let ifindex = 1; ifindex < this.byDev.length; ifindex++) {
+      const ifa = this.find(ifindex, addr);
+      if (ifa !== undefined) return ifa;
+    }
+    return undefined;
+  }
+
   /** @throws DpvsError NODEV, INVAL, EXIST */
   add(p: AddrAdd): Ifa {
     const dev = this.devices.require(p.dev);

@@ -340,9 +340,9 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     return this.table.rebuild(this.packets.nowMs, (c) => this.adopt(c));
   }
 
-  /** Pools of local addresses on this lcore. */
-  laddrUse(): LaddrUse[] {
-    return this.laddrs.stats();
+  /** Pools of local addresses on this lcore: those in slots from `from` to below `to`. */
+  laddrUse(from = 0, to = Infinity): LaddrUse[] {
+    return this.laddrs.stats(from, to);
   }
 
   /**

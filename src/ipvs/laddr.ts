@@ -166,10 +166,11 @@ export class LocalAddrs {
     return r.dir(c, XMIT_BY_FWD[r.fwd(c)]!.opens === DIR_IN ? DIR_OUT : DIR_IN);
   }
 
-  stats(): LaddrUse[] {
+  /** Addresses in slots of the pool from `from` to below `to`. */
+  stats(from: number, to: number): LaddrUse[] {
     const { pool } = this;
     const out: LaddrUse[] = [];
-    for (let slot = 0; slot < pool.slots; slot++) {
+    for (let slot = from; slot < Math.min(pool.slots, to); slot++) {
       const addr = pool.addrOf(slot);
       if (addr < 0) continue;
       out.push({

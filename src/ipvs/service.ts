@@ -59,6 +59,8 @@ export interface Svc extends SvcOptions {
   /** The scheduler's own memory of this service. */
   schedState: unknown;
   readonly dests: Dest[];
+  /** Real servers that hold their slots or held them last: `dests`, and some that were removed. */
+  readonly known: Set<Dest>;
   readonly laddrs: Laddr[];
   /** Where the search for a local address goes on. */
   nextLaddr: number;
@@ -249,6 +251,12 @@ export class Services {
       : this.matching.includes(svc);
   }
 
+  /** True when a service has the local address. */
+  usesLaddr(addr: number): boolean {
+    const uses = (s: Svc | undefined): boolean => s !== undefined && s.laddrs.some((l) => l.addr === addr);
+    return this.table.some(uses) || this.matching.some(uses);
+  }
+
   listen(l: ServiceListener): void {
     this.listeners.push(l);
   }
@@ -300,7 +308,7 @@ export class Services {
     'svc.zero': (p) => {
       const svcs = p.svc ? [this.require(p.svc, 'INVAL')] : this.list();
       // Removed ones as well: their counters are part of the service's.
-      const dests = this.destsOf(new Set(svcs));
+      const dests = svcs.flatMap((s) => [...s.known]);
       for (const l of this.listeners) l.zero?.(dests, svcs);
     },
     'svc.slots': (p) => {
@@ -351,6 +359,7 @@ export class Services {
       ...options,
       mask: parseIpv4(options.netmask),
       dests: [],
+      known: new Set(),
       laddrs: [],
       nextLaddr: 0,
     };
@@ -410,14 +419,8 @@ export class Services {
     for (const d of svc.dests) this.changed(d);
   }
 
-  /** Real servers that belong to these services or belonged to them last. */
-  private destsOf(svcs: ReadonlySet<Svc>): Dest[] {
-    return this.bySlot.filter((d) => d !== undefined && svcs.has(d.svc)) as Dest[];
-  }
-
   private listsChanged(svc: Svc): void {
-    const dests = this.destsOf(new Set([svc]));
-    for (const l of this.listeners) l.listsChanged?.(dests);
+    for (const l of this.listeners) l.listsChanged?.([...svc.known]);
   }
 
   private removeSvc(svc: Svc): void {
@@ -460,7 +463,10 @@ export class Services {
     requireLimits(options, where);
     const { slot, use } = this.slots.take(slotKey(svc, addr, port), p.slot);
     const dest: Dest = { svc, addr, port, slot, xmit, ...options, removed: false };
+    const before = this.bySlot[slot];
+    before?.svc.known.delete(before);
     this.bySlot[slot] = dest;
+    svc.known.add(dest);
     svc.dests.push(dest);
     this.ends.note(dest);
     this.rescheduled(svc);

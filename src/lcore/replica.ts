@@ -7,6 +7,7 @@ import { DpvsError } from '../core/errors.js';
 import { InetModels } from '../inet/models.js';
 import { Services, type ServiceOp } from '../ipvs/service.js';
 import type { DeviceSpec } from '../netif/device.js';
+import { parseIpv4 } from '../wire/ipv4.js';
 
 type ServiceCommand = Extract<Command, { op: ServiceOp }>;
 /** Of lists a replica knows only that there are some ('acl.note'). */
@@ -57,27 +58,24 @@ export class Replica {
 
   /** A real server on one of our own addresses could not be reached: nothing here serves anybody. */
   private requireAway(addr: string): void {
-    const own = this.inet.addresses.list().find((a) => a.addr === addr);
+    const own = this.inet.addresses.ours(parseIpv4(addr));
     if (own === undefined) return;
     throw new DpvsError(
       'INVAL',
-      `real server ${addr} is an address of dpvs itself (${own.dev})`,
+      `real server ${addr} is an address of dpvs itself (${this.inet.devices.nameOf(own.ifindex)})`,
       'name the address of another host; with DR and tunnel that host has the virtual address besides',
     );
   }
 
   private addToDevice({ addr, dev }: { addr: string; dev: string }): void {
     const { addresses, devices } = this.inet;
-    devices.require(dev);
-    const known = addresses.list().find((a) => a.addr === addr);
+    const { ifindex } = devices.require(dev);
+    const known = addresses.ours(parseIpv4(addr));
     if (known === undefined) {
       this.inet.apply('addr.add', { dev, addr, plen: 32, scope: 'global', validLft: 0, sapool: true });
-    } else if (known.dev !== dev) {
-      throw new DpvsError(
-        'NOTEXIST',
-        `address ${addr} is on ${known.dev}, not on ${dev}`,
-        `use -F ${known.dev}`,
-      );
+    } else if (known.ifindex !== ifindex) {
+      const where = devices.nameOf(known.ifindex);
+      throw new DpvsError('NOTEXIST', `address ${addr} is on ${where}, not on ${dev}`, `use -F ${where}`);
     } else if (!known.sapool) {
       this.inet.apply('addr.set', { dev, addr, sapool: true });
     }
@@ -85,9 +83,10 @@ export class Replica {
 
   /** Takes the address off its device with the last service that used it. */
   private removeFromDevice({ addr, dev }: { addr: string; dev: string }): void {
-    const snapshot = this.services.snapshot();
-    if (snapshot.some((c) => c.op === 'laddr.add' && c.addr === addr)) return;
-    const known = this.inet.addresses.list().find((a) => a.addr === addr && a.dev === dev);
+    const { addresses, devices } = this.inet;
+    const number = parseIpv4(addr);
+    if (this.services.usesLaddr(number)) return;
+    const known = addresses.find(devices.require(dev).ifindex, number);
     if (known?.sapool === true && known.plen === 32) this.inet.apply('addr.del', { dev, addr });
   }
 }

@@ -15,6 +15,7 @@ import {
 } from '../control/schema.js';
 import { DpvsError } from '../core/errors.js';
 import type { AccessLists, AclCommand } from '../ipvs/acl/lists.js';
+import { keyOf } from '../ipvs/service.js';
 import type { Replica } from '../lcore/replica.js';
 import type { Lcores } from './lcores.js';
 import type { Log } from './log.js';
@@ -77,11 +78,21 @@ export class Controller {
   /** @returns when all lcores have applied it @throws DpvsError at once, when it is refused */
   private begin(command: Command): Promise<void> {
     if (isAcl(command)) return this.enlist(command);
+    if (command.op === 'svc.flush') return this.flush();
     // The device first: it may refuse what the model would take.
     if (command.op === 'link.set') this.ports.set(command);
     this.replica.apply(command);
     this.log.info({ command }, 'command');
     return this.lcores.apply(command);
+  }
+
+  /** Removes all services. Lcores are told of one at a time and look after packets in between. */
+  private async flush(): Promise<void> {
+    const { services } = this.replica;
+    const gone = services.list().map((svc): Command => ({ op: 'svc.del', svc: keyOf(svc) }));
+    services.apply('svc.flush', {});
+    this.log.info({ command: { op: 'svc.flush' } }, 'command');
+    await Promise.all(gone.map((command) => this.lcores.apply(command)));
   }
 
   /** Commands in order up to the first that is refused; lcores are waited for once. */

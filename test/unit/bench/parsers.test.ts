@@ -9,7 +9,7 @@ import { ip, macNumber, range, text } from '../../../bench/lib/network.js';
 import { ROOT } from '../../../bench/lib/paths.js';
 import { num, parseHeader } from '../../../bench/lib/source.js';
 import { barChart } from '../../../bench/lib/svg.js';
-import { workerPauses } from '../../../bench/scenarios/quality.js';
+import { gapCauses } from '../../../bench/scenarios/quality.js';
 import { requestsPerSecond } from '../../../bench/scenarios/veth.js';
 
 describe('the control block of the source', () => {
@@ -89,14 +89,24 @@ describe('what other programs print', () => {
     ).toBe(24629.37);
     expect(() => requestsPerSecond('unable to connect')).toThrow('unable to connect');
   });
-  it('node --trace-gc: pauses of other isolates than the first', () => {
-    const trace = [
-      '[1:0x55d0]       51 ms: Scavenge 5.1 (6.2) -> 4.9 (7.2) MB, 9.5 / 0.0  ms  (average mu = 1.000) allocation failure;',
-      '[1:0x7f10]       60 ms: Scavenge 3.1 (4.2) -> 2.9 (4.2) MB, 0.52 / 0.0  ms  (average mu = 1.000) task;',
-      '[1:0x7f10:3]     99 ms: Mark-Compact 9.0 (9.2) -> 2.0 (4.2) MB, 2.25 / 0.0  ms  (+ 0.1 ms in 2 steps) ;',
-      '[1:0x55d0]      100 ms: Scavenge 5.1 (6.2) -> 4.9 (7.2) MB, 9.5 / 0.0  ms  (average mu = 1.000) allocation failure;',
-    ].join('\n');
-    expect(workerPauses(trace)).toEqual([0.52, 2.25]);
+});
+
+describe('gaps between two polls', () => {
+  const gap = { at: 0, wall: 0, off: 0, gc: 0, gcOff: 0, preempted: 0, waited: 0, faults: 0 };
+
+  it('are told apart by what took the time, others not counted as ours', () => {
+    const command = { ...gap, wall: 1.5, off: 0.25 };
+    const collection = { ...gap, wall: 4, off: 3, gc: 3.5, gcOff: 2.75, preempted: 1 };
+    const [gc, rest, any] = Object.values(gapCauses([command, collection]));
+    expect(gc).toEqual({ worst: 0.75, above1: 0, longest: [collection, command] });
+    expect(rest).toEqual({ worst: 1.25, above1: 1, longest: [command, collection] });
+    expect(any).toEqual({ worst: 4, above1: 2, longest: [collection, command] });
+  });
+  it('that a collection has waited in are its own', () => {
+    const { worst } = Object.values(
+      gapCauses([{ ...gap, wall: 2, off: 1.5, gc: 2, gcOff: 1.5, waited: 1 }]),
+    )[0]!;
+    expect(worst).toBe(2);
   });
 });
 

@@ -14,7 +14,7 @@ import {
 import type { Native } from '../../../src/core/native.js';
 import { sharedMemory } from '../../../src/ipvs/shared.js';
 import { Lcore } from '../../../src/lcore/lcore.js';
-import { Mesh } from '../../../src/lcore/mesh.js';
+import { Mesh, type ToLcore, type ToMaster } from '../../../src/lcore/mesh.js';
 import type { LcoreTask } from '../../../src/lcore/task.js';
 import { FakeNative } from '../../support/fake-native.js';
 import { ping, summary } from '../../support/frames.js';
@@ -25,35 +25,10 @@ const command = <N extends CommandName>(op: N, params: CommandInput<N>): Command
 
 const at = (struct: { size: number }): number => Math.ceil(struct.size / 4096) * 4096;
 
-test('packets that had waited for a neighbour leave before the next poll forwards later ones', () => {
-  const fake = new FakeNative();
-  const mesh = Mesh.create(3);
-  const head = new Uint32Array(fake.block);
-  const waitingAtPoll: number[] = [];
-  let polls = 0;
-  const answers: string[] = [];
-  const native = Object.assign(Object.create(fake) as FakeNative & Native, {
-    flowRules: () => undefined,
-    poll: (id: number, budget: number) => {
-      polls++;
-      // What the lcore says of itself when it begins is there before its first packet.
-      if (polls > 3) waitingAtPoll.push(head[LCORE_BLOCK.at.txCount >>> 2]!);
-      if (polls === 3) {
-        const o = { smac: '02:00:00:00:00:09', dmac: macOf(0), src: '10.0.0.9', dst: '10.0.0.1' };
-        fake.inject(0, ping(o));
-      }
-      // The neighbour has told another lcore who it is.
-      if (polls === 6)
-        mesh.ring(2, 1).sendJson({ t: 'neigh', ifindex: 1, addr: 0x0a000009, mac: '02:00:00:00:00:09' });
-      if (polls === 60) Atomics.store(new Int32Array(fake.block), LCORE_BLOCK.at.stop >>> 2, 1);
-      answers.push(...fake.sent(0).map(summary));
-      return fake.poll(id, budget);
-    },
-    flush: (id: number) => fake.flush(id),
-  });
+function taskFor(fake: FakeNative, mesh: Mesh): LcoreTask {
   const stats = at(LCORE_STATS);
   const dests = at({ size: DEST_CAP * DEST_STATS.size });
-  const task: LcoreTask = {
+  return {
     id: 1,
     name: 'cpu1',
     cpu: 0,
@@ -92,8 +67,69 @@ test('packets that had waited for a neighbour leave before the next poll forward
     snapshot: [command('addr.add', { dev: 'dpdk0', addr: '10.0.0.1', plen: 24 })],
     rebuild: false,
   };
-  new Lcore(task, native).run();
+}
+
+test('packets that had waited for a neighbour leave before the next poll forwards later ones', () => {
+  const fake = new FakeNative();
+  const mesh = Mesh.create(3);
+  const head = new Uint32Array(fake.block);
+  const waitingAtPoll: number[] = [];
+  let polls = 0;
+  const answers: string[] = [];
+  const native = Object.assign(Object.create(fake) as FakeNative & Native, {
+    flowRules: () => undefined,
+    poll: (id: number, budget: number) => {
+      polls++;
+      // What the lcore says of itself when it begins is there before its first packet.
+      if (polls > 3) waitingAtPoll.push(head[LCORE_BLOCK.at.txCount >>> 2]!);
+      if (polls === 3) {
+        const o = { smac: '02:00:00:00:00:09', dmac: macOf(0), src: '10.0.0.9', dst: '10.0.0.1' };
+        fake.inject(0, ping(o));
+      }
+      // The neighbour has told another lcore who it is.
+      if (polls === 6)
+        mesh.ring(2, 1).sendJson({ t: 'neigh', ifindex: 1, addr: 0x0a000009, mac: '02:00:00:00:00:09' });
+      if (polls === 60) Atomics.store(new Int32Array(fake.block), LCORE_BLOCK.at.stop >>> 2, 1);
+      answers.push(...fake.sent(0).map(summary));
+      return fake.poll(id, budget);
+    },
+    flush: (id: number) => fake.flush(id),
+  });
+  new Lcore(taskFor(fake, mesh), native).run();
   answers.push(...fake.sent(0).map(summary));
   expect(answers.at(-1)).toContain('icmp 10.0.0.1 > 10.0.0.9 type 0');
   expect(new Set(waitingAtPoll)).toEqual(new Set([0]));
+});
+
+test('between two commands of a batch there is a poll: it does not keep packets waiting', () => {
+  const fake = new FakeNative();
+  const mesh = Mesh.create(3);
+  const acks: number[] = [];
+  let polls = 0;
+  const native = Object.assign(Object.create(fake) as FakeNative & Native, {
+    flowRules: () => undefined,
+    poll: (id: number, budget: number) => {
+      const toMaster = mesh.ring(1, 0);
+      let n = 0;
+      while (!toMaster.isEmpty) if (toMaster.receiveJson<ToMaster>()!.t === 'ack') n++;
+      acks.push(n);
+      if (++polls === 3) {
+        const toLcore = mesh.ring(0, 1);
+        for (let seq = 1; seq <= 5; seq++) {
+          const svc = { proto: 'tcp', addr: '10.0.0.1', port: seq } as const;
+          const m = { t: 'command', seq, command: command('svc.add', { svc }) } satisfies ToLcore;
+          toLcore.sendJson(m);
+        }
+      }
+      // Packets that come all the time leave fewer looks at messages; once there is one, the next follows at once.
+      if (polls > 3)
+        fake.inject(0, ping({ smac: macOf(9), dmac: macOf(0), src: '10.0.0.9', dst: '10.0.0.1' }));
+      if (polls === 60) Atomics.store(new Int32Array(fake.block), LCORE_BLOCK.at.stop >>> 2, 1);
+      return fake.poll(id, budget);
+    },
+    flush: (id: number) => fake.flush(id),
+  });
+  new Lcore(taskFor(fake, mesh), native).run();
+  expect(Math.max(...acks)).toBe(1);
+  expect(acks.join('')).toContain('11111');
 });

@@ -1,5 +1,5 @@
 /** How the master carries out commands: one by one, and many in one message. */
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, test } from 'vitest';
 import type { Command } from '../../../src/control/schema.js';
 import { Replica } from '../../../src/lcore/replica.js';
 import { Controller } from '../../../src/master/controller.js';
@@ -73,6 +73,18 @@ describe('many commands in one message', () => {
       await expect(controller.handle('batch', params)).rejects.toMatchObject({ code: 'INVAL' });
     expect(posted).toEqual([]);
   });
+});
+
+test('all services are removed at once, and one at a time on lcores, in the same order', async () => {
+  for (const n of [1, 2, 3]) replica.apply({ op: 'svc.add', svc: svc(n), scheduler: 'rr' } as Command);
+  const lcore = new Replica([{ name: 'dpdk0', portId: 0, mac: macOf(0), mtu: 1500 }], 1);
+  for (const c of replica.snapshot()) lcore.apply(c, true);
+  const done = controller.handle('svc.flush', {});
+  expect([services(), posted]).toEqual([[], [1, 2, 3].map((n) => ({ op: 'svc.del', svc: svc(n) }))]);
+  acks.forEach((ack) => ack());
+  expect(await done).toBeNull();
+  for (const c of posted) lcore.apply(c);
+  expect(lcore.snapshot()).toEqual(replica.snapshot());
 });
 
 describe('a real server on an address of ours', () => {
