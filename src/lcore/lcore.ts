@@ -211,9 +211,8 @@ export class Lcore {
   private tell(m: ToMaster): void {
     // The master reads its rings whatever else it does; a full ring is a burst of what can go.
     if (!this.toMaster.sendJson(m) && m.t !== 'log' && m.t !== 'dests') {
-      while (!this.toMaster.sendJson(m)) this.mesh.wake(MASTER);
+      while (!this.toMaster.sendJson(m));
     }
-    this.mesh.wake(MASTER);
   }
 
   private tellPeers(m: NeighLearnt): void {

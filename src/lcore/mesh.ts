@@ -2,7 +2,9 @@
  * The message mesh: one single-producer single-consumer ring from every member to every other. Member 0 is
  * the master, 1..N are the lcores. Messages are JSON (control traffic only, never packets).
  *
- * A member sleeps on its doorbell, an int32 in shared memory: whoever posts sets it to 1 and notifies.
+ * An lcore that is idle sleeps on its doorbell, an int32 in shared memory, and is notified by whoever posts. Only then: to notify
+ * takes a lock of V8 that all threads share (FutexEmulation), and a busy lcore would wait for a master that was preempted while
+ * it held it. The master has no bell for that reason, it looks (src/master/lcores.ts).
  */
 import { Ring } from '../core/ring.js';
 import type { Command } from '../control/schema.js';
@@ -43,6 +45,11 @@ export interface Page {
   next: number;
 }
 
+/** What a doorbell says. */
+const QUIET = 0;
+const RUNG = 1;
+const ASLEEP = 2;
+
 const MASTER_RING = 1 << 20;
 const PEER_RING = 1 << 16;
 
@@ -69,23 +76,17 @@ export class Mesh {
     return new Ring(this.buffer, Mesh.ringOffset(from, to, this.members), Mesh.capacity(from, to));
   }
 
-  /** Wakes a member. */
+  /** Wakes an lcore, or keeps it from falling asleep. */
   wake(member: number): void {
-    Atomics.store(this.bells, member * 16, 1);
-    Atomics.notify(this.bells, member * 16);
+    if (Atomics.exchange(this.bells, member * 16, RUNG) === ASLEEP) Atomics.notify(this.bells, member * 16);
   }
 
-  /** Sleeps until woken or `ms` have passed. For lcores; blocks the thread. */
+  /** Sleeps until woken or `ms` have passed. Blocks the thread. */
   sleep(member: number, ms: number): void {
-    Atomics.wait(this.bells, member * 16, 0, ms);
-    Atomics.store(this.bells, member * 16, 0);
-  }
-
-  /** Resolves when the member is woken. For the master; blocks nothing. */
-  async woken(member: number): Promise<void> {
-    const r = Atomics.waitAsync(this.bells, member * 16, 0);
-    if (r.async) await r.value;
-    Atomics.store(this.bells, member * 16, 0);
+    const bell = member * 16;
+    if (Atomics.compareExchange(this.bells, bell, QUIET, ASLEEP) === QUIET)
+      Atomics.wait(this.bells, bell, ASLEEP, ms);
+    Atomics.store(this.bells, bell, QUIET);
   }
 
   private static capacity(from: number, to: number): number {

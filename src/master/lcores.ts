@@ -25,6 +25,9 @@ const REPLACE_MS = 10_000;
 const BACKOFF_MS = [0, 100, 500, 2000, 5000];
 const HEALTHY_MS = 10_000;
 const QUERY_MS = 1000;
+/** How long messages of lcores lie unread when no answer is awaited; an awaited one is looked for all the time at first. */
+const LOOK_MS = 20;
+const EAGER_MS = 5;
 /** Between attempts to take back what a dead lcore holds. */
 const RECLAIM_MS = 1000;
 
@@ -65,6 +68,9 @@ export class Lcores {
   /** Told what lcores notice of real servers. */
   onNotices: ((notices: readonly Notice[]) => void) | undefined;
   private seq = 0;
+  private postedAt = 0;
+  /** Ends the pause of the pump. */
+  private look: () => void = () => undefined;
   private stopping = false;
 
   constructor(private readonly o: LcoresOptions) {
@@ -202,7 +208,7 @@ export class Lcores {
     const forced = setTimeout(() => this.members.forEach((m) => m.abort.abort()), 3000);
     await Promise.all(this.hosts);
     clearTimeout(forced);
-    this.o.mesh.wake(MASTER);
+    this.look();
     await this.pool.destroy();
   }
 
@@ -279,6 +285,8 @@ export class Lcores {
       if (m.backlog.length === 1) setTimeout(() => this.drainBacklog(m), 2);
     }
     this.o.mesh.wake(m.task.id);
+    this.postedAt = performance.now();
+    this.look();
   }
 
   private drainBacklog(m: Member): void {
@@ -297,8 +305,23 @@ export class Lcores {
           this.receive(m, message);
         }
       }
-      await this.o.mesh.woken(MASTER);
+      await this.untilNextLook();
     }
+  }
+
+  private async untilNextLook(): Promise<void> {
+    const awaited = [...this.members.values()].some((m) => m.unacked.size > 0 || m.queries.size > 0);
+    await new Promise<void>((resolve) => {
+      if (awaited && performance.now() - this.postedAt < EAGER_MS) {
+        setImmediate(resolve);
+        return;
+      }
+      const timer = setTimeout(resolve, awaited ? 1 : LOOK_MS);
+      this.look = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   private receive(m: Member, message: ToMaster): void {

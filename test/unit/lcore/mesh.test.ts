@@ -1,4 +1,3 @@
-import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { MASTER, Mesh, type ToLcore } from '../../../src/lcore/mesh.js';
 
@@ -37,19 +36,4 @@ test('a woken member does not sleep', () => {
   mesh.wake(1);
   mesh.sleep(1, 60_000);
   expect(mesh.members).toBe(2);
-});
-
-test('the master is woken by another thread without blocking its event loop', async () => {
-  const mesh = Mesh.create(2);
-  const woken = mesh.woken(MASTER);
-  const bells = mesh.buffer.byteLength - 2 * 64;
-  const worker = new Worker(
-    `const { workerData: w } = require('node:worker_threads');
-     const bell = new Int32Array(w.buffer, w.bells, 1);
-     Atomics.store(bell, 0, 1);
-     Atomics.notify(bell, 0);`,
-    { eval: true, workerData: { buffer: mesh.buffer, bells } },
-  );
-  await woken;
-  await worker.terminate();
 });

@@ -44,7 +44,8 @@ const settle = async (): Promise<void> => {
 };
 const tell = async (m: ToMaster): Promise<void> => {
   mesh.ring(1, 0).sendJson(m);
-  mesh.wake(0);
+  // The master looks now and then.
+  await vi.advanceTimersByTimeAsync(20);
   await settle();
 };
 const told = (): ToLcore[] => {
