@@ -58,50 +58,51 @@ const BAD_TRANSPORT = [
   '(udp and not icmp and not ip.fragment and ip.proto#1 == 4 and not (udp.length + ip.hdr_len#2 == ip.len#2))',
 ];
 
-/** Judges a pcap file. `frames` is left to the caller, who counted them. */
-export async function judgeFile(pcap: string, options: JudgeOptions = {}): Promise<string[]> {
+const FIELDS = [
+  'frame.number',
+  'frame.len',
+  'ip.len',
+  'ip.ttl',
+  'ip.checksum.status',
+  'tcp.checksum.status',
+  'udp.checksum.status',
+  'icmp.checksum.status',
+  '_ws.col.Protocol',
+  '_ws.col.Info',
+];
+const HEADING =
+  '(frame|length|IP length|TTL|IP/TCP/UDP/ICMP checksum: 0 bad, 1 good, 2 not judged, 3 none|what)';
+
+/** The judge of a pcap file, `-` for standard input: prints a line for each bad frame. */
+function tshark(pcap: string, options: JudgeOptions = {}): string[] {
   const filter = [...BAD_NETWORK, ...(options.transport === false ? [] : BAD_TRANSPORT)].join(' or ');
-  const fields = [
-    'frame.number',
-    'frame.len',
-    'ip.len',
-    'ip.ttl',
-    'ip.checksum.status',
-    'tcp.checksum.status',
-    'udp.checksum.status',
-    'icmp.checksum.status',
-    '_ws.col.Protocol',
-    '_ws.col.Info',
+  return [
+    ...['tshark', '-n', '-r', pcap, '-Y', filter, '-T', 'fields', '-E', 'separator=|'],
+    ...FIELDS.flatMap((f) => ['-e', f]),
+    ...PREFERENCES.flatMap((p) => ['-o', p]),
+    ...PAYLOAD_IS_DATA.flatMap((d) => ['-d', d]),
+    ...['-z', 'io,stat,0'], // how many it has read
   ];
-  const out = await succeed(
-    [
-      'tshark',
-      '-n',
-      '-r',
-      pcap,
-      '-Y',
-      filter,
-      '-T',
-      'fields',
-      '-E',
-      'separator=|',
-      ...fields.flatMap((f) => ['-e', f]),
-      ...PREFERENCES.flatMap((p) => ['-o', p]),
-      ...PAYLOAD_IS_DATA.flatMap((d) => ['-d', d]),
-    ],
-    { timeoutMs: 120_000 },
-  );
-  const heading =
-    '(frame|length|IP length|TTL|IP/TCP/UDP/ICMP checksum: 0 bad, 1 good, 2 not judged, 3 none|what)';
-  return out
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => `${line}   ${heading}`);
 }
+
+const badFrames = (out: string): string[] =>
+  out
+    .split('\n')
+    .filter((line) => /^\d/.test(line))
+    .map((line) => `${line}   ${HEADING}`);
+
+/** Judges a pcap file. @returns one line for each bad frame */
+export async function judgeFile(pcap: string, options: JudgeOptions = {}): Promise<string[]> {
+  return badFrames(await succeed(tshark(pcap, options), { timeoutMs: 120_000 }));
+}
+
+/** Judges while the file is written, with what the CPUs have to spare, and ends when its writer (process `$2`) has ended. */
+const ALONGSIDE = 'file=$1; pid=$2; shift 2; tail -c +1 -s 0.1 -f --pid="$pid" "$file" | nice -n 19 "$@"';
 
 export class Recorder {
   private constructor(
     private readonly tcpdump: Kept,
+    private readonly judging: Kept,
     private readonly file: string,
   ) {}
 
@@ -114,7 +115,8 @@ export class Recorder {
       if (!tcpdump.running) throw new Error(tcpdump.stderr);
       return tcpdump.stderr.includes('listening on');
     });
-    return new Recorder(tcpdump, file);
+    const judge = ['sh', '-c', ALONGSIDE, 'sh', file, String(tcpdump.process.pid), ...tshark('-')];
+    return new Recorder(tcpdump, t.keep('lb', judge), file);
   }
 
   /** Ends the recording and judges it. @throws Error when frames were not recorded (the machine was too slow) */
@@ -126,7 +128,11 @@ export class Recorder {
     const frames = number('captured');
     const lost = number('dropped by kernel');
     if (!(frames >= 0) || lost > 0) throw new Error(`tcpdump missed frames: ${stderr}`);
-    const bad = await judgeFile(this.file, options);
+    const judged = await this.judging.ended;
+    const read = Number(/<>[^|]*\|\s*(\d+) \|/.exec(judged.stdout)?.[1] ?? 0);
+    if (judged.code !== 0 || read !== frames)
+      throw new Error(`tshark read ${read} of ${frames} frames, exit code ${judged.code}: ${judged.stderr}`);
+    const bad = options === undefined ? badFrames(judged.stdout) : await judgeFile(this.file, options);
     rmSync(this.file);
     return { frames, bad };
   }
