@@ -9,9 +9,11 @@
 import { DEST_CAP } from '../core/layout.js';
 import { PROTO_TCP, PROTO_UDP } from '../wire/ipv4.js';
 import type { Records } from './conn/records.js';
+import { TABLE_IN_ONLY } from './proto/table.js';
 import { TCP } from './proto/tcp.js';
 import { UDP } from './proto/udp.js';
 import type { Dest, Services } from './service.js';
+import { XMIT_BY_FWD } from './xmit/index.js';
 
 /** What has been noticed of one real server since it was last told. */
 export interface Notice {
@@ -37,6 +39,9 @@ export class DestNotices {
   private watching = 0;
   private readonly downs = new Uint32Array(DEST_CAP);
   private readonly ups = new Uint32Array(DEST_CAP);
+  /** When each was last known to have taken a connection. */
+  private readonly upMs = new Float64Array(DEST_CAP).fill(-Infinity);
+  private nowMs = 0;
   /** Slots with something to tell, each once; the first `count` are valid. */
   private readonly pending = new Uint16Array(DEST_CAP);
   private readonly isPending = new Uint8Array(DEST_CAP);
@@ -62,6 +67,7 @@ export class DestNotices {
   forget(slot: number): void {
     this.watch(slot, 0);
     this.downs[slot] = this.ups[slot] = 0;
+    this.upMs[slot] = -Infinity;
   }
 
   private watch(slot: number, value: number): void {
@@ -89,8 +95,12 @@ export class DestNotices {
     // The index may refuse a connection that has just been made.
     if ((nowMs - r.lastSeenMs(c)) >>> 0 < r.timeoutMs(c)) return;
     const state = r.state(c);
-    if (r.proto(c) === PROTO_TCP ? !r.isAnswered(c) && isOpening(state) : state === UDP.ONEWAY)
-      this.serverDown(c);
+    if (r.proto(c) === PROTO_TCP ? !r.isAnswered(c) && isOpening(state) : state === UDP.ONEWAY) {
+      // Whether it was answered can't be seen in one-sided modes. That somebody was, meanwhile, can: any SYN flood leaves handshakes.
+      const opened = nowMs - ((nowMs - r.createdMs(c)) >>> 0);
+      const isOneSided = XMIT_BY_FWD[r.fwd(c)]!.tableIn === TABLE_IN_ONLY;
+      if (!isOneSided || this.upMs[r.dest(c)]! <= opened) this.serverDown(c);
+    }
   }
 
   /** The real server of connection `c` has taken it (a SYN proxy: its SYN-ACK came). */
@@ -99,6 +109,7 @@ export class DestNotices {
     if (this.watched[slot] === 0) return;
     this.note(slot);
     this.ups[slot]!++;
+    this.upMs[slot] = this.nowMs;
   }
 
   /** The real server of connection `c` has refused it or does not answer (a SYN proxy: its RST came, or nothing). */
@@ -120,6 +131,7 @@ export class DestNotices {
 
   /** Sends what is due. */
   tick(nowMs: number): void {
+    this.nowMs = nowMs;
     if (this.count === 0 || nowMs - this.sentMs < (this.downPending ? DOWN_INTERVAL_MS : UP_INTERVAL_MS))
       return;
     this.sentMs = nowMs;

@@ -105,6 +105,26 @@ describe('TCP', () => {
     expect([rig.conns, sums()]).toEqual([0, {}]);
   });
 
+  it.each(['dr', 'tunnel'] as const)(
+    '%s: a flood of SYNs takes no server out that serves anybody; silence from then on counts',
+    (fwd) => {
+      const { rig, sums } = checked('tcp', { fwd, dests: ['192.168.0.2:80'] }, { conns: 512 });
+      rig.fromClient(syn('10.0.0.9:1'));
+      rig.advance(31_000);
+      expect(sums()).toEqual({ 1: [1, 0] });
+      for (let n = 0; n < 100; n++) rig.fromClient(syn(`10.0.1.${n}:1`));
+      rig.advance(15_000);
+      rig.fromClient(syn('10.0.0.2:999'));
+      rig.fromClient(ack('10.0.0.2:999'));
+      rig.advance(1000);
+      for (let n = 0; n < 5; n++) rig.fromClient(syn(`10.0.2.${n}:1`));
+      rig.advance(20_000);
+      expect(sums()).toEqual({ 1: [1, 1] });
+      rig.advance(20_000);
+      expect(sums()).toEqual({ 1: [6, 1] });
+    },
+  );
+
   it('nor do established connections that end, by reset or by time', () => {
     const { rig, sums } = checked();
     rig.fromClient(syn());
