@@ -22,12 +22,13 @@ const MAY = {
   // The registry of schedulers is data for help and reference page.
   cli: ['control', 'core/errors', 'core/match', 'core/range', 'core/stats', 'ipvs/sched/index'],
 };
-/** Types vanish when compiled, so the shapes of commands and results may be named on every floor above `netif`. */
+/** Types vanish when compiled, so the shapes of commands and results may be named on every floor above `netif`, and of settings in `config`. */
 const MAY_TYPES = {
   netif: ['control'],
   inet: ['control'],
   ipvs: ['control'],
   lcore: ['control'],
+  config: ['ipvs/synproxy/config'],
 };
 
 const IMPORT = /^\s*(?:import|export)\b(?<kind>\s+type\b)?(?:[^'"`;]*?\bfrom)?\s*['"](?<from>\.[^'"]*)['"]/gm;

@@ -3,6 +3,7 @@
  * empty file gives {@link defaultConfig}. What a file leaves open (queues, CPUs, ports) stays open here; `resolve.ts`
  * decides it once the machine is known. Units are in the names; `items.ts` says which key fills which field.
  */
+import type { SynproxyConfig } from '../ipvs/synproxy/config.js';
 
 export type LogLevel = 'EMERG' | 'ALERT' | 'CRIT' | 'ERR' | 'WARNING' | 'NOTICE' | 'INFO' | 'DEBUG';
 
@@ -156,21 +157,6 @@ export interface TcpTimeouts {
   last: number;
 }
 
-export interface SynproxyConfig {
-  mss: number;
-  ttl: number;
-  sack: boolean;
-  /** Shift count, 0 = no window scaling. */
-  wscale: number;
-  timestamp: boolean;
-  closeClientWindow: boolean;
-  deferRsSyn: boolean;
-  rsSynMaxRetry: number;
-  ackStormThresh: number;
-  maxAckSaved: number;
-  connReuse: { close: boolean; timeWait: boolean; finWait: boolean; closeWait: boolean; lastAck: boolean };
-}
-
 export interface IpvsConfig {
   conn: {
     /** Connections of all lcores together, 2^n - 1. */
@@ -196,7 +182,7 @@ export interface IpvsConfig {
   tcp: {
     defenceTcpDrop: boolean;
     timeoutsS: TcpTimeouts;
-    synproxy: SynproxyConfig;
+    synproxy: Omit<SynproxyConfig, 'packetsHeld'> & { ackStormThresh: number };
     toa: boolean;
     timestamp: 'strip' | 'keep';
     seqRebase: boolean;
