@@ -13,7 +13,9 @@ const target = join(root, 'native/generated/layout.h');
 const layout = await import(join(root, 'dist/core/layout.js'));
 const { DROP, DROP_REASONS } = await import(join(root, 'dist/core/drops.js'));
 const { EVENT, EVENT_KINDS } = await import(join(root, 'dist/core/events.js'));
-const { SVC_DROPS, SVC_DROP_OF } = await import(join(root, 'dist/core/svc-drops.js'));
+const { SVC_DROPS, SVC_DROP_OF, SVC_EVENTS, SVC_EVENT_OF } = await import(
+  join(root, 'dist/core/svc-counts.js')
+);
 
 const C_TYPE = {
   u8: 'uint8_t',
@@ -85,6 +87,10 @@ const text = [
   '// By drop reason: index into SvcStats.drops.',
   `constexpr uint8_t SVC_DROP_OF[DROP_CAP] = {${[...SVC_DROP_OF].join(', ')}};`,
   `static_assert(${SVC_DROPS.length} <= SVC_DROP_CAP, "drops by service");`,
+  '',
+  '// By event: index into SvcStats.events, -1 = not counted by service.',
+  `constexpr int8_t SVC_EVENT_OF[EVENT_KIND_CAP] = {${[...SVC_EVENT_OF].join(', ')}};`,
+  `static_assert(${SVC_EVENTS.length} <= SVC_EVENT_CAP, "events by service");`,
   '',
   ...layout.STRUCTS.flatMap(struct),
   '}  // namespace dpvs',

@@ -68,4 +68,9 @@ inline void count_svc_drop(const FlowRules& rules, uint32_t slot, uint32_t reaso
   if (rules.svcs != nullptr && slot < SVC_CAP) rules.svcs[slot].drops[SVC_DROP_OF[reason]] += 1;
 }
 
+/** Counts an event of the service in a slot, one that is counted by service. */
+inline void count_svc_event(const FlowRules& rules, uint32_t slot, uint32_t event) {
+  if (rules.svcs != nullptr && slot < SVC_CAP) rules.svcs[slot].events[SVC_EVENT_OF[event]] += 1;
+}
+
 }  // namespace dpvs

@@ -139,6 +139,7 @@ inline __attribute__((noinline)) uint32_t answer_syn(Lcore& lc, rte_mbuf* m, uin
   const uint32_t cookie = make_cookie(b, caddr, vaddr, ports, isn, data);
 
   // From here on it is ours.
+  count_svc_event(lc.rules, r->svc, EVENT_SYNPROXY_ANSWERED);
   unfence(m);
   const auto back = load<uint64_t>(frame + 6);
   const auto ours = load<uint64_t>(frame);

@@ -73,7 +73,7 @@ export const IPVS_ITEMS: readonly Item[] = [
     'ipvs.conn.floodHigh',
     int(0, 100),
     90,
-    "Part of an lcore's table from which on half-open, one-way and closed connections end early (flood mode), 0 = never. Ours.",
+    "Part of an lcore's table from which on half-open, one-way and closed connections end early (flood mode); when it is full, direct routing and tunnel go on by hash. 0 = never. Ours.",
     { unit: '%' },
   ),
   onReload(

@@ -166,6 +166,8 @@ export interface SvcEntry extends SvcOptions {
   rates: Rates;
   /** Packets dropped for it, by reason; reasons that did not occur are left out. */
   drops: Record<string, number>;
+  /** What else happened to its packets and connections: see `event.list`; what did not occur is left out. */
+  events: Record<string, number>;
   dests: DestEntry[];
 }
 

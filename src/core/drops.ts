@@ -9,8 +9,10 @@ export interface DropReason {
   readonly text: string;
   readonly hint: string;
   readonly done?: true;
-  /** Counted by service as well (src/core/svc-drops.ts). */
+  /** Counted by service as well (src/core/svc-counts.ts). */
   readonly svc?: true;
+  /** Told in the log, with limits (src/master/alarms.ts). */
+  readonly alarm?: true;
 }
 
 const TABLE = {
@@ -34,7 +36,7 @@ const TABLE = {
     text: 'redirected packet not known to its owner either',
     hint: 'a reply for a connection that has expired',
   },
-  NO_MBUF: { text: 'no packet buffer', hint: 'raise netif_defs/pktpool_size' },
+  NO_MBUF: { text: 'no packet buffer', hint: 'raise netif_defs/pktpool_size', alarm: true },
   SEGMENTED: {
     text: 'packet in several buffers',
     hint: 'frames over 2 kB are not supported; lower the MTU of the sender',
@@ -76,9 +78,15 @@ const TABLE = {
     text: 'no local address or port free',
     hint: 'ipvsadm --add-laddr; with SNAT: dpip addr add ADDR dev DEV sapool',
     svc: true,
+    alarm: true,
   },
-  SVC_OVERLOAD: { text: 'real server at its connection limit', hint: 'ipvsadm -e … -x', svc: true },
-  CONN_FULL: { text: 'connection table full', hint: 'ipvs_defs/conn/conn_pool_size', svc: true },
+  SVC_OVERLOAD: {
+    text: 'real server at its connection limit',
+    hint: 'ipvsadm -e … -x',
+    svc: true,
+    alarm: true,
+  },
+  CONN_FULL: { text: 'connection table full', hint: 'ipvs_defs/conn/conn_pool_size', svc: true, alarm: true },
   CONN_NO_SYN: {
     text: 'no connection and not a SYN',
     hint: 'a packet of a connection that has expired',
@@ -109,7 +117,7 @@ const TABLE = {
     text: 'no address of ours to send a tunnel packet from',
     hint: 'dpip addr add on the device towards the real server, or src in its route',
   },
-  SVC_RATE: { text: 'service over its bandwidth', hint: 'ipvsadm -E … --bps', svc: true },
+  SVC_RATE: { text: 'service over its bandwidth', hint: 'ipvsadm -E … --bps', svc: true, alarm: true },
   SVC_PROPORTION: {
     text: 'not among the new connections that are let in',
     hint: 'ipvsadm -E … --limit-proportion',
@@ -122,6 +130,7 @@ const TABLE = {
   IP_FRAG_FULL: {
     text: 'too many fragments wait',
     hint: 'an attack, or ipv4_defs/fragment/max_entries is too small',
+    alarm: true,
   },
   IP_FRAG_OVERLAP: {
     text: 'overlapping fragments',
@@ -137,6 +146,7 @@ const TABLE = {
     text: 'another lcore was entering a client of a persistent service',
     hint: 'its thread did not run meanwhile: too few CPUs for the lcores?',
     svc: true,
+    alarm: true,
   },
   SCTP_FRAGMENT: {
     text: 'SCTP in IP fragments where its ports change',
@@ -145,10 +155,12 @@ const TABLE = {
   DEFENCE_TCP_DROP: {
     text: 'TCP to a virtual address, of no connection and no service',
     hint: 'scans, or late packets; ipvs_defs/tcp/defence_tcp_drop',
+    alarm: true,
   },
   DEFENCE_UDP_DROP: {
     text: 'UDP to a virtual address on a port without service',
     hint: 'scans; ipvs_defs/udp/defence_udp_drop',
+    alarm: true,
   },
   SRC_RATE: {
     text: 'source opens connections too fast',
@@ -164,10 +176,12 @@ const TABLE = {
     text: 'another lcore was entering a source of a service with limits',
     hint: 'its thread did not run meanwhile: too few CPUs for the lcores?',
     svc: true,
+    alarm: true,
   },
   TCP_OLD_SYN: {
     text: 'SYN of a closing connection that came again',
     hint: 'duplicated or late on the way: the connection has begun with it and is about to end',
+    svc: true,
   },
   UOA_REFUSED: {
     text: "ICMP error: a real server knows no datagrams with the client's address (UOA)",
@@ -176,14 +190,18 @@ const TABLE = {
   PROXY_EARLY: {
     text: 'data ahead of the first byte of a connection with PROXY protocol',
     hint: 'normal after loss; the client sends it again',
+    svc: true,
   },
   PROXY_DAMAGED: {
     text: 'wrong checksum in a segment that a PROXY header belongs to',
     hint: 'broken sender or link; the client sends it again',
+    svc: true,
   },
   PROXY_HEADER: {
     text: 'PROXY header of a client, in a place where it cannot be replaced',
     hint: 'a forged one, or another proxy in front: then --proxy-protocol v2-insecure',
+    svc: true,
+    alarm: true,
   },
   SYNPROXY_NO_DEST: {
     text: 'SYN to a syn-proxy service without a usable real server',
@@ -204,6 +222,7 @@ const TABLE = {
     text: 'ACK to a syn-proxy service with a wrong SYN cookie',
     hint: "an attack, a segment ahead of a client's first, or of a connection that has expired: who goes on for 3.5 s gets a RST",
     svc: true,
+    alarm: true,
   },
   SYNPROXY_NULL_ACK: {
     text: 'ACK without data, the real server is asked when there is some (defer_rs_syn)',
@@ -222,6 +241,7 @@ const TABLE = {
     text: 'too many packets or handshakes wait for real servers',
     hint: 'ipvs_defs/tcp/synproxy/max_ack_saved; are the real servers slow to answer? netif_defs/pktpool_size',
     svc: true,
+    alarm: true,
   },
   SYNPROXY_UNANSWERED: {
     text: 'kept for a real server that has refused the connection or did not answer',
@@ -230,9 +250,16 @@ const TABLE = {
   ACK_STORM: {
     text: 'acknowledgement of a storm: client and real server answer each other with nothing new',
     hint: 'both ends disagree about their numbers; ipvs_defs/tcp/synproxy/ack_storm_thresh',
+    svc: true,
+    alarm: true,
   },
-  ACL_BLACKLIST: { text: 'on a black list', hint: 'ipvsadm -B lists them', svc: true },
-  ACL_WHITELIST: { text: 'not on the white list of the service', hint: 'ipvsadm -W lists them', svc: true },
+  ACL_BLACKLIST: { text: 'on a black list', hint: 'ipvsadm -B lists them', svc: true, alarm: true },
+  ACL_WHITELIST: {
+    text: 'not on the white list of the service',
+    hint: 'ipvsadm -W lists them',
+    svc: true,
+    alarm: true,
+  },
 } as const satisfies Record<string, DropReason>;
 
 export type DropName = keyof typeof TABLE;

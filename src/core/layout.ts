@@ -389,8 +389,10 @@ export const CONN4 = struct(
 export const DROP_CAP = 128;
 /** Events that are counted (src/core/events.ts). */
 export const EVENT_KIND_CAP = 128;
-/** Reasons of drops that are counted by service (src/core/svc-drops.ts). */
+/** Reasons of drops that are counted by service (src/core/svc-counts.ts). */
 export const SVC_DROP_CAP = 32;
+/** Events that are counted by service (src/core/svc-counts.ts). */
+export const SVC_EVENT_CAP = 24;
 
 export const LCORE_STATS = struct(
   'LcoreStats',
@@ -462,8 +464,8 @@ export const DEST_STATS = struct(
 /** Counters of one service on one lcore. */
 export const SVC_STATS = struct(
   'SvcStats',
-  'Packets dropped for a service on one lcore, by reason (src/core/svc-drops.ts).',
-  { drops: ['f64', SVC_DROP_CAP] },
+  'Packets dropped for a service on one lcore, by reason, and what else happened to it (src/core/svc-counts.ts).',
+  { drops: ['f64', SVC_DROP_CAP], events: ['f64', SVC_EVENT_CAP] },
   64,
 );
 
@@ -535,6 +537,7 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   DROP_CAP,
   EVENT_KIND_CAP,
   SVC_DROP_CAP,
+  SVC_EVENT_CAP,
   DEST_CAP,
   SVC_CAP,
   DEST_F_EXCEPTION,

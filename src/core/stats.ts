@@ -26,10 +26,11 @@ import {
   struct,
   SVC_CAP,
   SVC_DROP_CAP,
+  SVC_EVENT_CAP,
   SVC_STATS,
 } from './layout.js';
 import type { Kind, Struct } from './layout.js';
-import { SVC_DROPS } from './svc-drops.js';
+import { SVC_DROPS, SVC_EVENTS } from './svc-counts.js';
 
 /** 'DPVS' as a little-endian number. */
 const MAGIC = 0x53565044;
@@ -102,6 +103,8 @@ export interface StatsDirectory {
   events: string[];
   /** Names of the `drops` of a service by number. */
   svcDrops: string[];
+  /** The same of its `events`. */
+  svcEvents: string[];
   arrays: StatsArray[];
 }
 
@@ -160,6 +163,7 @@ export function segmentLayout({ lcores }: { lcores: number }): SegmentLayout {
       drops: DROP_REASONS.map((r) => r.name),
       events: EVENT_KINDS.map((e) => e.name),
       svcDrops: [...SVC_DROPS],
+      svcEvents: [...SVC_EVENTS],
       arrays: [
         array('port', PORT_STATS, ports, PORT_STATS_CAP),
         { ...array('lcore', LCORE_STATS, first, lcores + 1), stride: lcoreStride },
@@ -250,7 +254,7 @@ export class StatsSegment {
     return new Float64Array(this.buffer, this.destOffset(lcore), (DEST_STATS.size >>> 3) * DEST_CAP);
   }
 
-  /** Drops of services on an lcore, by `svcIndex(slot)` + index of the reason. */
+  /** Drops and events of services on an lcore, by `svcIndex(slot)` + SVC_DROP_OF[reason], or `svcEventIndex`. */
   svcStats(lcore: number): Float64Array {
     return new Float64Array(this.buffer, this.svcOffset(lcore), (SVC_STATS.size >>> 3) * SVC_CAP);
   }
@@ -271,8 +275,10 @@ export class StatsSegment {
 
 /** Index of a destination slot's first counter in {@link StatsSegment.destStats}. */
 export const destIndex = (slot: number): number => slot * (DEST_STATS.size >>> 3);
-/** Index of a service slot's first counter in {@link StatsSegment.svcStats}. */
+/** Index of a service slot's first counter in {@link StatsSegment.svcStats}: its drops. */
 export const svcIndex = (slot: number): number => slot * (SVC_STATS.size >>> 3);
+/** Index of a service slot's first event. */
+export const svcEventIndex = (slot: number): number => svcIndex(slot) + (SVC_STATS.at.events >>> 3);
 
 // ---------------------------------------------------------------------------------------------
 // Readers
@@ -375,11 +381,11 @@ export class StatsReader {
 
   /** Drops of a service slot by name of the reason: one lcore's, or the sum over all. */
   svcDrops(slot: number, lcore?: number): Counters {
-    const { svcDrops } = this.directory;
-    return this.perLcore('svc', slot, lcore, (a, at) => {
-      const values = this.vector(a, 'drops', at, svcDrops.length);
-      return Object.fromEntries(svcDrops.map((name, n) => [name, values[n]!]));
-    });
+    return this.ofSvc('drops', this.directory.svcDrops, slot, lcore);
+  }
+  /** Events of a service slot by name, in the same way. */
+  svcEvents(slot: number, lcore?: number): Counters {
+    return this.ofSvc('events', this.directory.svcEvents, slot, lcore);
   }
 
   /** Counters of a destination slot by name: one lcore's, or the sum over all. */
@@ -391,6 +397,13 @@ export class StatsReader {
   port(port: number): Counters {
     const a = this.array('port');
     return this.scalars(a, this.at(a, port));
+  }
+
+  private ofSvc(field: string, names: readonly string[], slot: number, lcore: number | undefined): Counters {
+    return this.perLcore('svc', slot, lcore, (a, at) => {
+      const values = this.vector(a, field, at, names.length);
+      return Object.fromEntries(names.map((name, n) => [name, values[n]!]));
+    });
   }
 
   private array(name: StatsArray['name']): StatsArray {
@@ -456,7 +469,7 @@ export class StatsReader {
 
   /** After this every access by the directory is inside the segment. */
   private checkDirectory(): void {
-    const { lcores, drops, events, svcDrops, arrays } = this.directory;
+    const { lcores, drops, events, svcDrops, svcEvents, arrays } = this.directory;
     const natural = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;
     const must = (ok: boolean, what: string): void => {
       if (!ok) throw new Error(what);
@@ -465,6 +478,7 @@ export class StatsReader {
     must(Array.isArray(drops) && drops.length <= DROP_CAP, 'bad drop names');
     must(Array.isArray(events) && events.length <= EVENT_KIND_CAP, 'bad event names');
     must(Array.isArray(svcDrops) && svcDrops.length <= SVC_DROP_CAP, 'bad names of drops by service');
+    must(Array.isArray(svcEvents) && svcEvents.length <= SVC_EVENT_CAP, 'bad names of events by service');
     must(Array.isArray(arrays), 'no arrays');
     const inLcore = (name: string): boolean => name === 'dest' || name === 'svc';
     for (const name of ['port', 'lcore', 'dest', 'svc']) {
@@ -487,6 +501,7 @@ export class StatsReader {
       must(name !== 'lcore' || room('drops') >= drops.length, 'lcore: no room for the drops');
       must(name !== 'lcore' || room('events') >= events.length, 'lcore: no room for the events');
       must(name !== 'svc' || room('drops') >= svcDrops.length, 'svc: no room for the drops');
+      must(name !== 'svc' || room('events') >= svcEvents.length, 'svc: no room for the events');
     }
   }
 }

@@ -6,7 +6,10 @@ import { DROP } from '../core/drops.js';
 import type { Packets } from '../core/packet.js';
 import type { DestStats } from './dest-stats.js';
 import { isInhibited, isQuiescent } from './quiescent.js';
+import { hash } from './sched/hash.js';
+import { rendezvous } from './sched/rendezvous.js';
 import type { Dest, Services, Svc } from './service.js';
+import { limitsSources } from './sources.js';
 import { BUSY, NO_TEMPLATE, type Templates } from './templates.js';
 
 export class Chooser {
@@ -34,6 +37,23 @@ export class Chooser {
     this.template = NO_TEMPLATE;
     return svc.persistent > 0 ? this.keep(svc, caddr, cport, vaddr) : this.schedule(svc, caddr, cport, vaddr);
   };
+
+  /**
+   * The real server that a client has while nobody remembers it: the same one as long as the real servers stay, on every lcore. It
+   * is one of those that can do without a record, so that no place is taken: neither `opened` nor `cancelled` has to follow.
+   */
+  hashed(svc: Svc, caddr: number, cport: number): Dest | undefined {
+    this.template = NO_TEMPLATE;
+    // By match, only what opens a connection is known to be the service's. Limits are asked once for each connection.
+    if (svc.match !== undefined || svc.limitProportion < 100 || limitsSources(svc)) return undefined;
+    if (svc.persistent === 0) return rendezvous(svc.dests, hash(caddr, cport, 0), needsNoRecord);
+    const client = caddr & svc.mask;
+    const e = this.templates.find(client, svc.slot, this.packets.nowMs);
+    const kept = e === NO_TEMPLATE ? undefined : this.kept(svc, this.templates.dest(e));
+    if (kept === undefined) return rendezvous(svc.dests, hash(client, 0, 0), needsNoRecord);
+    this.template = e;
+    return needsNoRecord(kept) ? kept : undefined;
+  }
 
   /** Why `choose` has just found none: the reason to drop the packet for. */
   refusal(svc: Svc): number {
@@ -101,3 +121,6 @@ export class Chooser {
     return (s >>> 0) % 100;
   }
 }
+
+/** True for a real server whose packets can be forwarded one by one, and whose connections nobody has to count. */
+const needsNoRecord = (dest: Dest): boolean => !dest.xmit.rewrites && dest.maxConn === 0;

@@ -1,6 +1,7 @@
 /**
  * Flood mode: a connection table that fills up keeps its connections and makes room for new ones at the cost of those that nobody
- * has confirmed: half open, one-way, or over (`fleeting` in the tables of states). Established ones are never ended.
+ * has confirmed: half open, one-way, or over (`fleeting` in the tables of states). Established ones are never ended. What can do
+ * without a record when the table is full is forwarded by hash instead: unrecorded.ts.
  *
  * From the high watermark on, until the low one, a hand goes round the records, some in every poll, and ends what is
  * fleeting and has been silent for `idleMs`, whatever its timeout. Should the table be full all the same, a new connection takes
@@ -40,9 +41,11 @@ export class Flood {
   private readonly high: number;
   private readonly low: number;
   private readonly idleMs: number;
-  private readonly enabled: boolean;
+  readonly enabled: boolean;
   /** The record looked at last. */
   private hand = 0;
+  /** In this poll `makeRoom` has found nothing: so many established connections are not looked through for each new one. */
+  private inVain = false;
 
   /**
    * @param end ends a connection
@@ -64,6 +67,7 @@ export class Flood {
 
   /** Once for every poll. */
   tick(nowMs: number): void {
+    this.inVain = false;
     const { size } = this.table;
     if (!this.on) {
       if (size < this.high) return;
@@ -82,7 +86,7 @@ export class Flood {
 
   /** Ends a connection for a new one. @returns false when there is none that may be ended */
   makeRoom(nowMs: number): boolean {
-    if (!this.enabled) return false;
+    if (!this.enabled || this.inVain) return false;
     let best = 0;
     let longest = -1;
     let seen = 0;
@@ -95,7 +99,10 @@ export class Flood {
       best = c;
       longest = idle;
     }
-    if (best === 0) return false;
+    if (best === 0) {
+      this.inVain = true;
+      return false;
+    }
     this.packets.countEvent(EVENT.FLOOD_EVICTED);
     this.end(best);
     return true;

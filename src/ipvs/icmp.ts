@@ -4,12 +4,14 @@
  * report and of the quotation are translated, then it goes on. Path-MTU discovery depends on it.
  */
 import { DROP } from '../core/drops.js';
-import { DIR_IN, DIR_OUT } from '../core/layout.js';
+import { DIR_IN, DIR_OUT, FLOW_ACTION } from '../core/layout.js';
 import type { Bytes } from '../core/bytes.js';
 import { ACCEPT, STOLEN } from '../inet/api.js';
 import { applyDelta } from '../wire/checksum.js';
 import * as icmp from '../wire/icmp.js';
 import * as ipv4 from '../wire/ipv4.js';
+import * as tcp from '../wire/tcp.js';
+import { wayOf } from './client-addr/index.js';
 import { uncover } from './client-addr/quoted.js';
 import { D } from './conn/records.js';
 import type { Ipvs } from './ipvs.js';
@@ -58,9 +60,11 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   if (v.steer(p, proto.number, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport)) return STOLEN;
   // Or it was an answer to a host inside, which knows nothing of us.
   const inside = v.matched(p, proto, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport) !== undefined;
-  const isService =
-    services.find(proto.number, saddr, proto.hasPorts ? sport : 0) !== undefined ||
-    services.findAllPorts(proto.number, saddr) !== undefined;
+  const svc =
+    services.find(proto.number, saddr, proto.hasPorts ? sport : 0) ??
+    services.findAllPorts(proto.number, saddr);
+  const isService = svc !== undefined;
+  if (svc !== undefined && v.errorUnrecorded(p, svc, q3, ports)) return STOLEN;
   // Nothing in an answer to a client or a host inside says which lcore owns the connection.
   if ((isService || inside) && v.spread(p)) return STOLEN;
   if (!isService && !v.isLocalEnd(saddr, sport)) return ACCEPT;
@@ -134,5 +138,8 @@ function restore(
   const delta = ~r.u16[(dir + D.l4Delta) >>> 1]! & 0xffff;
   const len = ipv4.dataLen(b, q3);
   rewriteL4(proto, b, q4, len, end, f.u16(back + D.newDport), f.u16(back + D.newSport), delta);
-  if (proto.number === ipv4.PROTO_TCP) quotedNumbers(b, q4, end, -seqDelta(r, c, d), -ackDelta(r, c, d));
+  if (proto.number !== ipv4.PROTO_TCP) return;
+  const underWay = d === DIR_IN && (r.u16[(back + D.actions) >>> 1]! & FLOW_ACTION.CLIENT_ADDR) !== 0;
+  const ahead = underWay ? (wayOf(v.x, c)?.ahead?.(v.x, c, tcp.seq(b, q4)) ?? 0) : 0;
+  quotedNumbers(b, q4, end, -seqDelta(r, c, d) - ahead, -ackDelta(r, c, d));
 }

@@ -35,6 +35,7 @@ import { Chooser } from './chooser.js';
 import type { FlowIndex } from './conn/flow-index.js';
 import { D } from './conn/records.js';
 import { ConnTable } from './conn/table.js';
+import { dropFor } from './counts.js';
 import { DestNotices } from './dest-notices.js';
 import { DestStats } from './dest-stats.js';
 import { Flood, type FloodConfig } from './flood.js';
@@ -57,6 +58,7 @@ import { SYNPROXY_DEFAULTS, type SynproxyConfig } from './synproxy/config.js';
 import { Synproxy, type SynproxyHost } from './synproxy/synproxy.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 import { NO_TEMPLATE, Templates } from './templates.js';
+import { Unrecorded } from './unrecorded.js';
 import { TunnelMtus } from './xmit/tunnel-mtu.js';
 import { TCP_DEFAULTS, type TcpConfig, type Xmit, type XmitContext } from './xmit/xmit.js';
 import { Ways } from './xmit/ways.js';
@@ -138,6 +140,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   private readonly templates: Templates;
   private readonly sources: Sources;
   private readonly flood: Flood;
+  private readonly unrecorded: Unrecorded;
   readonly alerts: Alerts;
   /** Black and white lists. */
   readonly guard: Guard;
@@ -209,6 +212,8 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       packets: o.packets,
       inet: o.inet,
       records: this.table.records,
+      stats: this.stats,
+      svcStats: this.svcStats,
       xmitTtl: config.xmitTtl ?? false,
       tunnelMtus: new TunnelMtus(),
       tcp: { ...TCP_DEFAULTS, ...config.tcp },
@@ -219,6 +224,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       uoaMaxTrail: config.uoaMaxTrail ?? 0,
       isCut: (c, d) => this.guard.isCut(c, d),
     };
+    this.unrecorded = new Unrecorded(this.x);
     this.fragments = new Fragments(this, {
       limits: { ...FRAGMENT_LIMITS, ...config },
       lcore: o.lcore,
@@ -235,6 +241,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       destAdded: (dest, use) => {
         if (use === 'new') this.stats.clear(dest.slot);
         else if (use === 'revived') this.stats.zero(dest.slot);
+        this.guard.mark(dest);
         this.ruled(dest);
       },
       destChanged: (dest) => this.ruled(dest),
@@ -281,7 +288,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     if ((ref & 1) === DIR_OUT && !this.modeOf(ref >>> 1).rewrites)
       return this.guard.refuses(p, ref >>> 1, DIR_OUT, l3) ? STOLEN : ACCEPT;
     if (!proto.check(b, l4, packets.end(p), ipv4.moreFragments(b, l3))) {
-      packets.drop(p, DROP.L4_BAD_HEADER);
+      dropFor(this.x, p, ref >>> 1, DROP.L4_BAD_HEADER);
       return STOLEN;
     }
     if (this.guard.refuses(p, ref >>> 1, ref & 1, l3)) return STOLEN;
@@ -296,7 +303,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       // Not answered yet: the client has refused what the real server said of an older connection, and knocks again
       // (RFC 9293 section 3.10.7.3, RFC 5961 section 4).
       if (r.isnOut(ref >>> 1) !== 0) {
-        packets.drop(p, DROP.TCP_OLD_SYN);
+        dropFor(this.x, p, ref >>> 1, DROP.TCP_OLD_SYN);
         return STOLEN;
       }
     }
@@ -576,13 +583,100 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     }
     if (!whole) this.dropFor(p, svc, DROP.L4_BAD_HEADER);
     else if (svc.synproxy) this.synproxy.stray(p, svc, l3, l4);
-    else if (!proto.opens(b, l4)) this.dropFor(p, svc, DROP.CONN_NO_SYN);
+    else if (!proto.opens(b, l4)) this.midway(p, svc, proto, l3, l4, saddr, sport, daddr, dport);
     else if (this.letsIn(p, svc, l3)) {
       const c = this.open(p, svc, saddr, sport, daddr, dport);
       if (c !== 0) this.forward(p, c, XMIT_BY_FWD[this.table.records.fwd(c)]!.opens, proto, l3, l4);
     }
     return STOLEN;
   };
+
+  /**
+   * A packet of a connection that nobody knows. Where connections go without a record, it may be of one of these, which gets one now if
+   * there is room, or if one that nobody has confirmed can be ended for it. Takes ownership.
+   */
+  private midway(
+    p: number,
+    svc: Svc,
+    proto: Proto,
+    l3: number,
+    l4: number,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+  ): void {
+    const { packets, table } = this;
+    const b = packets.bytes;
+    const now = packets.nowMs;
+    if (svc.unrecordedUntilMs <= now || this.chooser.hashed(svc, caddr, cport) === undefined) {
+      this.dropFor(p, svc, DROP.CONN_NO_SYN);
+      return;
+    }
+    if (!this.withinRate(svc, DIR_IN, b, l3)) {
+      this.dropFor(p, svc, DROP.SVC_RATE);
+      return;
+    }
+    const resumes = proto.event(b, l4, packets.end(p)) === proto.resumeEvent;
+    if (!resumes || (table.isFull && !this.flood.makeRoom(now))) {
+      if (!this.sendUnrecorded(p, svc, caddr, cport, vaddr, vport)) this.dropFor(p, svc, DROP.CONN_FULL);
+      return;
+    }
+    const c = this.make(p, svc, caddr, cport, vaddr, vport);
+    if (c === 0) return;
+    this.eventFor(svc, EVENT.FLOOD_RESUMED);
+    this.enter(c, proto, proto.resumeState!);
+    this.taken = c * 2 + DIR_IN;
+    this.count(c, DIR_IN, ipv4.totalLen(b, l3));
+    this.modeOf(c).send(this.x, p, c, DIR_IN);
+  }
+
+  /**
+   * Forwards a packet of a client without a connection, if service and protocol can do without. While the table is full, what follows is
+   * waited for. Takes ownership when it returns true.
+   */
+  private sendUnrecorded(
+    p: number,
+    svc: Svc,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+  ): boolean {
+    const { packets, flood, chooser, templates } = this;
+    const b = packets.bytes;
+    const l3 = packets.l3(p);
+    const { lastingState } = PROTO_BY_NUMBER[svc.proto]!;
+    // Later fragments would not know where the first one went.
+    if (!flood.enabled || lastingState === undefined || ipv4.isFragment(b, l3)) return false;
+    const dest = chooser.hashed(svc, caddr, cport);
+    if (dest === undefined) return false;
+    const now = packets.nowMs;
+    if (this.table.isFull) {
+      const lastsMs = svc.connTimeout > 0 ? svc.connTimeout * 1000 : this.timeouts[svc.proto]![lastingState]!;
+      svc.unrecordedUntilMs = Math.max(svc.unrecordedUntilMs, now + lastsMs);
+    }
+    if (chooser.template !== NO_TEMPLATE) {
+      templates.hold(chooser.template, svc.persistent, now);
+      templates.release(chooser.template, now);
+    }
+    this.eventFor(svc, EVENT.FLOOD_HASHED);
+    this.stats.packet(dest.slot, DIR_IN, ipv4.totalLen(b, l3));
+    this.unrecorded.send(p, dest, caddr, cport, vaddr, vport);
+    return true;
+  }
+
+  /**
+   * Forwards an ICMP error about a packet from a service to a client whose connections may be without records; what another lcore knows
+   * is that one's. Takes ownership when it returns true.
+   * @param q3 of the packet that it quotes, whose ports are at `ports`
+   */
+  errorUnrecorded(p: number, svc: Svc, q3: number, ports: number): boolean {
+    const { packets, table } = this;
+    if (svc.unrecordedUntilMs <= packets.nowMs || table.ownerOf(q3, ports, true) !== 0) return false;
+    const b = packets.bytes;
+    return this.sendUnrecorded(p, svc, ipv4.dst(b, q3), b.u16(ports + 2), ipv4.src(b, q3), b.u16(ports));
+  }
 
   /** Flood mode has begun or is over. */
   private readonly flooded = (on: boolean): void => {
@@ -633,6 +727,12 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     this.packets.drop(p, reason);
   }
 
+  /** Counts an event for both. */
+  eventFor(svc: Svc, event: number): void {
+    this.svcStats.event(svc.slot, event);
+    this.packets.countEvent(event);
+  }
+
   /** True when the service may carry this packet now. */
   private withinRate(svc: Svc | undefined, d: number, b: Bytes, l3: number): boolean {
     if (svc === undefined || svc.bps === 0) return true;
@@ -651,7 +751,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     return state.closing !== undefined && proto.opens(this.packets.bytes, l4);
   }
 
-  /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped then */
+  /** A new connection for a client. @returns 0 when there can be none; the packet has been dropped or sent then */
   readonly open = (
     p: number,
     svc: Svc,
@@ -680,7 +780,11 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     vport: number,
   ): number => {
     const { packets, table, stats } = this;
-    const dest = this.chooser.choose(svc, caddr, cport, vaddr);
+    if (table.isFull && this.sendUnrecorded(p, svc, caddr, cport, vaddr, vport)) return 0;
+    let dest: Dest | undefined;
+    // A client without a record has the real server that the hash says, and keeps it when it gets one.
+    if (svc.unrecordedUntilMs > packets.nowMs) dest = this.chooser.hashed(svc, caddr, cport);
+    dest ??= this.chooser.choose(svc, caddr, cport, vaddr);
     if (dest === undefined) {
       this.dropFor(p, svc, this.chooser.refusal(svc));
       return 0;
@@ -735,7 +839,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     if (d === DIR_OUT && proto.observe !== undefined) {
       const len = packets.end(p) - l4;
       if (proto.isStorm!(r, c, b, l4, len, packets.nowMs, this.x.tcp.ackStorm)) {
-        packets.drop(p, DROP.ACK_STORM);
+        dropFor(this.x, p, c, DROP.ACK_STORM);
         return;
       }
       proto.observe(r, c, b, l4, len, packets.nowMs);

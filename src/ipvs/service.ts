@@ -64,6 +64,8 @@ export interface Svc extends SvcOptions {
   readonly laddrs: Laddr[];
   /** Where the search for a local address goes on. */
   nextLaddr: number;
+  /** Until then clients may have connections without a record (src/ipvs/unrecorded.ts), and a hash chooses for all; this lcore's time. */
+  unrecordedUntilMs: number;
 }
 
 // ----- parameters of the operations, as src/control/schema.ts declares them
@@ -362,6 +364,7 @@ export class Services {
       known: new Set(),
       laddrs: [],
       nextLaddr: 0,
+      unrecordedUntilMs: 0,
     };
     this.rescheduled(svc);
     for (const l of this.listeners) l.svcAdded?.(svc, use);

@@ -21,6 +21,7 @@ import { Templates } from '../ipvs/templates.js';
 import { Mesh } from '../lcore/mesh.js';
 import { Replica } from '../lcore/replica.js';
 import type { LcoreTask, StackConfig } from '../lcore/task.js';
+import { Alarms } from './alarms.js';
 import { Clients } from './clients.js';
 import { Controller } from './controller.js';
 import { DestChecks } from './dest-checks.js';
@@ -253,6 +254,8 @@ async function boot(
 
   const rates = new Rates(segment, replica.services);
   undo.push(() => rates.stop());
+  const alarms = new Alarms(segment, log);
+  undo.push(() => alarms.stop());
   const masterCpu = config.workers.find((w) => w.type === 'master')?.cpuId ?? facts.allowedCpus[0]!;
   const clocks = tasks.map((t) => new Float64Array(t.block, LCORE_BLOCK.at.nowMs, 1));
   const clock = (): number => Math.max(...clocks.map((c) => c[0]!));

@@ -257,6 +257,7 @@ export class Queries {
       counters: rates.svcCounters(s, lcore),
       rates: rates.svcRates(s),
       drops: rates.svcDrops(s, lcore),
+      events: rates.svcEvents(s, lcore),
       dests: s.dests.map((d) => {
         const active = rates.gauge(d.slot, 'active', lcore);
         const inactive = rates.gauge(d.slot, 'inactive', lcore);

@@ -3,8 +3,8 @@
  * of the last full second. A service's totals keep what its removed real servers have counted.
  */
 import { DEST_STATS } from '../core/layout.js';
-import { destIndex, svcIndex, type StatsSegment } from '../core/stats.js';
-import { SVC_DROPS } from '../core/svc-drops.js';
+import { destIndex, svcEventIndex, svcIndex, type StatsSegment } from '../core/stats.js';
+import { SVC_DROPS, SVC_EVENTS } from '../core/svc-counts.js';
 import type { Counters, Rates as RateValues } from '../control/results.js';
 import type { Dest, Services, Svc } from '../ipvs/service.js';
 
@@ -95,13 +95,21 @@ export class Rates {
 
   /** Packets dropped for a service by reason, over the lcores or of one of them; those that did not occur are left out. */
   svcDrops(svc: Svc, lcore?: number): Record<string, number> {
+    return this.occurred(SVC_DROPS, svcIndex(svc.slot), lcore);
+  }
+  /** Events of a service by name, in the same way. */
+  svcEvents(svc: Svc, lcore?: number): Record<string, number> {
+    return this.occurred(SVC_EVENTS, svcEventIndex(svc.slot), lcore);
+  }
+
+  private occurred(
+    names: readonly string[],
+    first: number,
+    lcore: number | undefined,
+  ): Record<string, number> {
     const of = lcore === undefined ? this.svcLcores : [this.svcLcores[lcore - 1]!];
-    const drops: Record<string, number> = {};
-    SVC_DROPS.forEach((name, i) => {
-      const count = of.reduce((n, counters) => n + counters[svcIndex(svc.slot) + i]!, 0);
-      if (count > 0) drops[name] = count;
-    });
-    return drops;
+    const counts = names.map((name, i) => [name, of.reduce((n, c) => n + c[first + i]!, 0)] as const);
+    return Object.fromEntries(counts.filter(([, n]) => n > 0));
   }
 
   svcRates(svc: Svc): RateValues {

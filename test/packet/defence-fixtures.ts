@@ -1,6 +1,6 @@
 /** Defences: what a virtual address and its services drop, with the reason. See fixtures.ts for what the entries mean. */
 import type { Command } from '../../src/control/schema.js';
-import { tcp, udp } from '../support/frames.js';
+import { ipip, tcp, udp } from '../support/frames.js';
 import { macOf } from '../support/lab.js';
 import type { Fixture, Placed, Step } from './fixtures.js';
 
@@ -35,6 +35,74 @@ const forwarded = (lport: number): Uint8Array =>
   tcp({ ...toRs, src: `${LIP}:${lport}`, dst: `${RS}:80`, flags: 'S', seq: 7 });
 const query = (port: number, vport = 80): Uint8Array =>
   udp({ ...toUs, src: `${CLIENTS[0]}:${port}`, dst: `${VIP}:${vport}`, data: 'q' });
+
+/** Two real servers that answer clients themselves, and a table for two connections. */
+const RS2 = '192.168.100.4';
+const RS2_MAC = '02:00:00:00:00:04';
+const FULL_TABLE = { floodHigh: 90, floodLow: 50, floodIdleMs: 3000 };
+const oneWay = (proto: 'tcp' | 'udp', fwd: 'dr' | 'tunnel'): Command[] => [
+  ...setup(proto).filter((c) => c.op !== 'dest.add' && c.op !== 'laddr.add'),
+  { op: 'neigh.add', dev: 'dpdk0', addr: RS2, lladdr: RS2_MAC },
+  ...[RS, RS2].map((a): Command => ({ op: 'dest.add', svc: svc(proto), dest: { addr: a, port: 80 }, fwd })),
+];
+/** What a client sends, and the same as it leaves to a real server. */
+const passes = (fwd: 'dr' | 'tunnel', rs: string, frame: (eth: typeof toUs) => Uint8Array): Step => {
+  const eth = { smac: macOf(0), dmac: rs === RS ? RS_MAC : RS2_MAC };
+  const sent = frame(eth);
+  return step([frame(toUs)], [fwd === 'dr' ? sent : ipip({ ...eth, src: VIP, dst: rs }, sent)]);
+};
+
+/** A client from port 3 has RS by hash, one from port 1 RS2; the others go in turn. */
+const fullTable = (fwd: 'dr' | 'tunnel'): Fixture[] => {
+  const segment = (port: number, rs: string, flags: string): Step =>
+    passes(fwd, rs, (eth) => tcp({ ...eth, src: `${CLIENTS[0]}:${port}`, dst: `${VIP}:80`, flags, seq: 7 }));
+  const datagram = (port: number, rs: string): Step =>
+    passes(fwd, rs, (eth) => udp({ ...eth, src: `${CLIENTS[0]}:${port}`, dst: `${VIP}:80`, data: 'q' }));
+  return [
+    {
+      what: `${fwd}, TCP: with the table full of established connections new ones go by hash, and get a record when there is room`,
+      conns: 3,
+      config: FULL_TABLE,
+      setup: oneWay('tcp', fwd),
+      steps: [
+        segment(101, RS, 'S'),
+        segment(101, RS, 'A'),
+        segment(102, RS2, 'S'),
+        segment(102, RS2, 'A'),
+        segment(3, RS, 'S'),
+        segment(1, RS2, 'S'),
+        segment(1, RS2, 'A'),
+        segment(3, RS, 'A'),
+        segment(101, RS, 'R'),
+        { wait: 4000, out: [] },
+        segment(1, RS2, 'PA'),
+        segment(1, RS2, 'A'),
+        segment(3, RS, 'PA'),
+        segment(102, RS2, 'A'),
+      ],
+      open: 2,
+    },
+    {
+      what: `${fwd}, UDP: with the table full new clients go by hash, and get a record when others are silent`,
+      conns: 3,
+      config: FULL_TABLE,
+      setup: oneWay('udp', fwd),
+      steps: [
+        datagram(101, RS),
+        datagram(102, RS2),
+        datagram(3, RS),
+        datagram(1, RS2),
+        datagram(1, RS2),
+        datagram(101, RS),
+        { wait: 3100, out: [] },
+        datagram(1, RS2),
+        datagram(3, RS),
+        datagram(1, RS2),
+      ],
+      open: 2,
+    },
+  ];
+};
 
 export const DEFENCE: readonly Fixture[] = [
   {
@@ -80,4 +148,6 @@ export const DEFENCE: readonly Fixture[] = [
     drops: { SRC_RATE: 2 },
     open: 3,
   },
+  ...fullTable('dr'),
+  ...fullTable('tunnel'),
 ];

@@ -9,6 +9,7 @@ import type { Line } from './check.js';
 import { listAction } from './lists.js';
 import { endpoint, serviceOf, sockpairOf } from './endpoint.js';
 import { EXIT_USAGE } from './exit.js';
+import { FORMATS } from './options.js';
 import {
   badTimeout,
   digits,
@@ -19,7 +20,7 @@ import {
   type Given,
 } from './fields.js';
 
-export type Format = 'default' | 'stats' | 'rate' | 'thresholds' | 'persistent-conn' | 'drops';
+export type Format = 'default' | (typeof FORMATS)[number];
 
 export type Request = { [M in CommandName]: { kind: 'request'; method: M; params: Input<M> } }[CommandName];
 
@@ -98,10 +99,7 @@ export function actionOf({ command, options, words }: Line): Action {
       return {
         kind: 'list',
         of: scope(options),
-        format:
-          (['stats', 'rate', 'thresholds', 'persistent-conn', 'drops'] as const).find((f) =>
-            options.has(f),
-          ) ?? 'default',
+        format: FORMATS.find((f) => options.has(f)) ?? 'default',
         exact: options.has('exact'),
         sort: !options.has('nosort'),
         json,

@@ -4,7 +4,7 @@ import { isSupported, type OptionSpec, type Token } from '../options.js';
 import { SERVICE_KEYS } from './endpoint.js';
 import { EXIT_TRY_HELP, EXIT_USAGE } from './exit.js';
 import type { Given } from './fields.js';
-import { commandOf, groupOf, optionOf, type IpvsCommand } from './options.js';
+import { commandOf, FORMATS, groupOf, optionOf, type IpvsCommand } from './options.js';
 
 export interface Line {
   command: string;
@@ -78,7 +78,7 @@ function checkList(options: Given): void {
     throw fail("The option 'nosort' conflicts with the 'sort' option in the 'list' command");
   }
   const conns = has('connection');
-  const formats = ['stats', 'rate', 'thresholds', 'persistent-conn', 'drops'].filter(has).length;
+  const formats = FORMATS.filter(has).length;
   const ofConns = ['sockpair', 'state'].find(has);
   if (ofConns !== undefined && !conns) {
     throw fail(`You need to supply the 'connection' option with the '${ofConns}' option`);

@@ -35,6 +35,7 @@ const HEADINGS: Record<Format, string> = {
   rate: `${wide(['CPS', 'InPPS', 'OutPPS', 'InBPS', 'OutBPS'])}\n${REMOTE}`,
   thresholds: `${left(TITLE, 33)} ${left('Uthreshold', 10)} ${left('Lthreshold', 10)} ${left('ActiveConn', 10)} ${left('InActConn', 10)}\n${REMOTE}`,
   drops: `${left(TITLE, 33)} ${right('Dropped', 8)} Reason`,
+  events: `${left(TITLE, 33)} ${right('Count', 8)} Event`,
   'persistent-conn': `${left(TITLE, 33)} ${left('Weight', 9)} ${left('PersistConn', 11)} ${left('ActiveConn', 10)} ${left('InActConn', 10)}\n${REMOTE}`,
 };
 
@@ -48,30 +49,31 @@ export function formatServices(
   const lines = [`IP Virtual Server version ${version} (size=0)`, HEADINGS[format]];
   for (const s of services) {
     lines.push(serviceLine(s, format, exact));
-    if (format !== 'drops') for (const d of s.dests) lines.push(destLine(d, format, exact));
+    if (format === 'drops' || format === 'events') continue;
+    for (const d of s.dests) lines.push(destLine(d, format, exact));
   }
   return lines.join('\n') + '\n';
 }
 
 function serviceLine(s: SvcEntry, format: Format, exact: boolean): string {
   const name = serviceTitle(s.svc);
-  if (format === 'drops') return dropLines(name, s.drops, exact);
+  if (format === 'drops' || format === 'events') return countLines(name, s[format], exact);
   if (format === 'rate' && s.bps > 0)
     return left(`${name} bps ${megabits(s.bps)}`, 33) + numbers(s, format, exact);
   if (format === 'stats' || format === 'rate') return left(name, 33) + numbers(s, format, exact);
   return name + shownFields(SERVICE_FIELDS, s);
 }
 
-/** One line for each reason, most frequent first; the service stands in the first. */
-function dropLines(name: string, drops: Record<string, number>, exact: boolean): string {
-  const rows = Object.entries(drops).sort(([a, n], [b, m]) => m - n || a.localeCompare(b));
+/** One line for each reason or event, most frequent first; the service stands in the first. */
+function countLines(name: string, counts: Record<string, number>, exact: boolean): string {
+  const rows = Object.entries(counts).sort(([a, n], [b, m]) => m - n || a.localeCompare(b));
   if (rows.length === 0) return left(name, 33) + largeNumber(0, exact);
   return rows
-    .map(([reason, n], i) => `${left(i === 0 ? name : '', 33)}${largeNumber(n, exact)} ${reason}`)
+    .map(([what, n], i) => `${left(i === 0 ? name : '', 33)}${largeNumber(n, exact)} ${what}`)
     .join('\n');
 }
 
-function destLine(d: DestEntry, format: Exclude<Format, 'drops'>, exact: boolean): string {
+function destLine(d: DestEntry, format: Exclude<Format, 'drops' | 'events'>, exact: boolean): string {
   const name = `  -> ${left(`${d.addr}:${d.port}`, 28)}`;
   const conns = `${left(d.active, 10)} ${left(d.inactive, 10)}`;
   switch (format) {

@@ -29,7 +29,8 @@ export const groupOf = (o: IpvsOption): string => o.group ?? o.name;
 const SERVICE_OPTIONS = [...new Set(SERVICE_FIELDS.map(groupOf))];
 const SERVER_OPTIONS = [...new Set(SERVER_FIELDS.map(groupOf))];
 const NO_SYNC = 'connections are not synchronised between directors';
-const FORMATS = ['stats', 'rate', 'thresholds', 'persistent-conn', 'drops'];
+/** Listings of services, by the option that asks for them. */
+export const FORMATS = ['stats', 'rate', 'thresholds', 'persistent-conn', 'drops', 'events'] as const;
 
 export const COMMANDS: readonly IpvsCommand[] = [
   {
@@ -150,6 +151,10 @@ export const OPTIONS: readonly IpvsOption[] = [
   { name: 'thresholds', doc: 'list connection limits' },
   { name: 'persistent-conn', doc: 'list clients of persistent services; with -c each of them' },
   { name: 'drops', doc: 'list packets dropped for services, by reason' },
+  {
+    name: 'events',
+    doc: 'list what else happened to services: SYN cookies, client addresses put in, packets forwarded by hash',
+  },
   { name: 'sort', doc: 'sort the list (the default)' },
   { name: 'nosort', doc: 'do not sort the list' },
   { name: 'exact', chars: 'X', doc: 'print numbers in full' },

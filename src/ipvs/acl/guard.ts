@@ -33,10 +33,7 @@ export class Guard {
     buffer: SharedArrayBuffer,
   ) {
     this.verdicts = new Verdicts(buffer);
-    services.listen({
-      destAdded: (dest) => this.mark(dest),
-      listsChanged: (dests) => dests.forEach((d) => this.mark(d)),
-    });
+    services.listen({ listsChanged: (dests) => dests.forEach((d) => this.mark(d)) });
   }
 
   // ----- packet path: these allocate nothing
@@ -133,8 +130,8 @@ export class Guard {
 
   // ----- control
 
-  /** Writes down for both paths whether lists hold for the connections of a real server. */
-  private mark({ svc, slot }: Dest): void {
+  /** Writes down for both paths which service a real server is of, and whether lists hold for its connections. */
+  mark({ svc, slot }: Dest): void {
     const { verdicts, stats } = this;
     // A service that is gone has no lists; its number may be another's by now.
     const listed =

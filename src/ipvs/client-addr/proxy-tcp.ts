@@ -18,6 +18,7 @@
  */
 import type { Bytes } from '../../core/bytes.js';
 import { DROP } from '../../core/drops.js';
+import { EVENT } from '../../core/events.js';
 import { DIR_IN, DIR_OUT, FLOW_ACTION } from '../../core/layout.js';
 import { NO_PACKET } from '../../core/packet.js';
 import { addDelta, applyDelta, delta16, delta32, fold, sum } from '../../wire/checksum.js';
@@ -26,6 +27,7 @@ import * as proxy from '../../wire/proxy-protocol.js';
 import * as tcp from '../../wire/tcp.js';
 import { first as firstOption, OPT_SACK } from '../../wire/tcp-options.js';
 import { D, type Records } from '../conn/records.js';
+import { dropFor, eventFor } from '../counts.js';
 import { seqDelta, setSeqDelta } from '../xmit/seq.js';
 import type { XmitContext } from '../xmit/xmit.js';
 import { ends } from './proxy-udp.js';
@@ -73,24 +75,24 @@ const proxyTcp = (number: number, version: 1 | 2, insecure: boolean): Way => ({
     const b = packets.bytes;
     const l3 = packets.l3(p);
     const l4 = packets.l4(p);
-    if (ipv4.isFragment(b, l3)) return drop(x, p, DROP.PROXY_HEADER);
+    if (ipv4.isFragment(b, l3)) return drop(x, p, c, DROP.PROXY_HEADER);
     const at = (tcp.seq(b, l4) - r.isnIn(c) - 1) | 0;
     const n = ipv4.dataLen(b, l3) - tcp.headerLen(b, l4);
     const isSent = r.clientAddr(c) !== number;
     if (n > 0 && at < 0) {
       // A keepalive probe may bring a byte that has been there.
-      if (at + n > 0) return drop(x, p, DROP.PROXY_EARLY);
+      if (at + n > 0) return drop(x, p, c, DROP.PROXY_EARLY);
       trim(x, p);
       return true;
     }
     if (n > 0 && at === 0) {
-      if (!isIntact(x, p)) return drop(x, p, DROP.PROXY_DAMAGED);
+      if (!isIntact(x, p)) return drop(x, p, c, DROP.PROXY_DAMAGED);
       return first(x, p, c, mtu, n, number, version, insecure);
     }
     if (!isSent) {
       // Also an end ahead of the first byte would be counted as that.
       const ahead = at > 0 && (n > 0 || (tcp.flags(b, l4) & tcp.FIN) !== 0);
-      return ahead ? drop(x, p, DROP.PROXY_EARLY) : true;
+      return ahead ? drop(x, p, c, DROP.PROXY_EARLY) : true;
     }
     return at > 0 ? later(x, p, c, at, n) : true;
   },
@@ -121,6 +123,14 @@ const proxyTcp = (number: number, version: 1 | 2, insecure: boolean): Way => ({
         delta = addDelta(delta, shiftBack(b, l4, edge, start, length, by));
     }
     tcp.setChecksum(b, l4, applyDelta(tcp.checksum(b, l4), delta));
+  },
+
+  ahead(x, c, seq) {
+    const r = x.records;
+    const state = r.clientAddr(c);
+    const position = (seq - r.isnIn(c) - 1 - seqDelta(r, c, DIR_IN)) | 0;
+    if (position <= 0) return 0;
+    return position < lengthOf(state) ? position : lengthOf(state) - ownOf(state);
   },
 });
 
@@ -161,13 +171,14 @@ function first(
   const found = isNew || insecure ? proxy.parse(b, l4 + hlen, n, own) : proxy.NO_HEADER;
   const theirs = isNew ? Math.max(found, 0) : ownOf(state);
   const translates = insecure && theirs > 0;
+  if (isNew && theirs > 0) eventFor(x, c, EVENT.PROXY_FOREIGN);
   if (translates && isNew && own.version === version) {
     // Whom we trust has said it already, and as the real server wants it.
     told(r, c);
     return true;
   }
   // Sent again in smaller pieces, what it says is not there any more.
-  if (translates && found !== theirs) return drop(x, p, DROP.PROXY_HEADER);
+  if (translates && found !== theirs) return drop(x, p, c, DROP.PROXY_HEADER);
   const h = translates ? own : ours;
   if (translates) own.version = version;
   else ends(x, c, version, ours);
@@ -175,8 +186,10 @@ function first(
   if (isNew) {
     r.setClientAddr(c, number | (length << LENGTH) | (theirs << OWN));
     r.u16[(r.dir(c, DIR_OUT) + D.actions) >>> 1]! |= FLOW_ACTION.CLIENT_ADDR;
-  } else if (length !== lengthOf(state)) return drop(x, p, DROP.PROXY_HEADER);
-  return lead(x, p, c, mtu, h, Math.min(n, theirs), isNew);
+  } else if (length !== lengthOf(state)) return drop(x, p, c, DROP.PROXY_HEADER);
+  if (!lead(x, p, c, mtu, h, Math.min(n, theirs), isNew)) return false;
+  eventFor(x, c, EVENT.PROXY_INSERTED);
+  return true;
 }
 
 /**
@@ -208,7 +221,7 @@ function lead(
     return true;
   }
   const q = beside(x, p, ipv4.PROTO_TCP, hlen + length);
-  if (q === NO_PACKET) return drop(x, p, DROP.NO_MBUF);
+  if (q === NO_PACKET) return drop(x, p, c, DROP.NO_MBUF);
   const q4 = packets.l4(q);
   b.copy(q4, l4, hlen);
   tcp.setFlags(b, q4, (tcp.flags(b, l4) & tcp.ACK) | tcp.PSH);
@@ -235,7 +248,7 @@ function later(x: XmitContext, p: number, c: number, at: number, n: number): boo
     tcp.setChecksum(b, l4, applyDelta(tcp.checksum(b, l4), set32(b, l4 + SEQ_NR, to)));
     return true;
   }
-  if (!isIntact(x, p)) return drop(x, p, DROP.PROXY_DAMAGED);
+  if (!isIntact(x, p)) return drop(x, p, c, DROP.PROXY_DAMAGED);
   makeRoom(x, p, l4 + tcp.headerLen(b, l4) - packets.l3(p), -cut);
   tcp.setSeq(b, packets.l4(p), to);
   fillChecksums(x, p);
@@ -294,7 +307,7 @@ function fillChecksums(x: XmitContext, p: number): void {
   ipv4.fillChecksum(b, l3);
 }
 
-function drop(x: XmitContext, p: number, reason: number): false {
-  x.packets.drop(p, reason);
+function drop(x: XmitContext, p: number, c: number, reason: number): false {
+  dropFor(x, p, c, reason);
   return false;
 }

@@ -6,6 +6,7 @@
  * A header that the client has put there is replaced, or kept where the service is insecure.
  */
 import { DROP } from '../../core/drops.js';
+import { EVENT } from '../../core/events.js';
 import { DIR_IN, DIR_OUT, FLOW_ACTION } from '../../core/layout.js';
 import { NO_PACKET } from '../../core/packet.js';
 import { addDelta, applyDeltaUdp, delta16, fold, sum } from '../../wire/checksum.js';
@@ -13,6 +14,7 @@ import * as ipv4 from '../../wire/ipv4.js';
 import * as proxy from '../../wire/proxy-protocol.js';
 import * as udp from '../../wire/udp.js';
 import { D } from '../conn/records.js';
+import { dropFor, eventFor } from '../counts.js';
 import type { XmitContext } from '../xmit/xmit.js';
 import { beside, makeRoom, sendBeside } from './room.js';
 import type { Way } from './way.js';
@@ -29,12 +31,13 @@ const proxyUdp = (number: number, insecure: boolean): Way => ({
   carry(x, p, c, mtu) {
     const r = x.records;
     const reason = tell(x, p, c, mtu, insecure);
-    if (reason === TOLD) {
+    if (reason === TOLD || reason === INSERTED) {
+      if (reason === INSERTED) eventFor(x, c, EVENT.PROXY_INSERTED);
       r.u16[(r.dir(c, DIR_IN) + D.actions) >>> 1]! &= ~FLOW_ACTION.CLIENT_ADDR;
       return true;
     }
     // The next one will be the first. Without a header this one would look as if the client were we.
-    x.packets.drop(p, reason);
+    dropFor(x, p, c, reason);
     return false;
   },
 });
@@ -57,10 +60,11 @@ export function ends(x: XmitContext, c: number, version: number, h: proxy.Header
 }
 
 const CR = 13;
-/** In place of a reason to drop the datagram. */
+/** In place of a reason to drop the datagram: nothing had to be put in, or our header was. */
 const TOLD = -1;
+const INSERTED = -2;
 
-/** @returns TOLD, or why the datagram cannot go on */
+/** @returns TOLD, INSERTED, or why the datagram cannot go on */
 function tell(x: XmitContext, p: number, c: number, mtu: number, insecure: boolean): number {
   const { packets } = x;
   const b = packets.bytes;
@@ -70,12 +74,13 @@ function tell(x: XmitContext, p: number, c: number, mtu: number, insecure: boole
   const len = (whole ? l4 + udp.length(b, l4) : packets.end(p)) - data;
   const found = proxy.parse(b, data, len, own);
   const theirs = found > 0 && own.version === 2 ? found : 0;
+  if (theirs > 0) eventFor(x, c, EVENT.PROXY_FOREIGN);
   // Whom we trust has said it already.
   if (theirs > 0 && insecure) return TOLD;
   ends(x, c, 2, ours);
   if (theirs === proxy.V2_IPV4) {
     overwrite(x, l4);
-    return TOLD;
+    return INSERTED;
   }
   if (!whole && (theirs > 0 || (found === proxy.INCOMPLETE && b.u8(data) === CR))) return DROP.PROXY_HEADER;
   if (theirs > 0) cut(x, p, theirs);
@@ -83,7 +88,7 @@ function tell(x: XmitContext, p: number, c: number, mtu: number, insecure: boole
   const headers = packets.l4(p) + udp.HEADER_LEN - l3;
   if (whole && ipv4.totalLen(b, l3) + proxy.V2_IPV4 <= mtu && makeRoom(x, p, headers, proxy.V2_IPV4)) {
     insert(x, packets.l3(p), packets.l4(p));
-    return TOLD;
+    return INSERTED;
   }
   const q = beside(x, p, ipv4.PROTO_UDP, udp.HEADER_LEN + proxy.V2_IPV4);
   if (q === NO_PACKET) return DROP.NO_MBUF;
@@ -93,7 +98,7 @@ function tell(x: XmitContext, p: number, c: number, mtu: number, insecure: boole
   proxy.emit(b, q4 + udp.HEADER_LEN, ours, proxy.DGRAM);
   udp.fillChecksum(b, q4, ipv4.src(b, l3), ipv4.dst(b, l3));
   sendBeside(x, q, c);
-  return TOLD;
+  return INSERTED;
 }
 
 /** Writes our header over one of the same length. */

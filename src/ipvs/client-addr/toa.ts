@@ -4,12 +4,14 @@
  * more, up to the first byte that the real server has sent and the client has acknowledged. The SYN itself goes without: SYNs are
  * answered before anybody is known to be there.
  */
+import { EVENT } from '../../core/events.js';
 import { DIR_IN, FLOW_ACTION } from '../../core/layout.js';
 import { addDelta, applyDelta, delta16, update16 } from '../../wire/checksum.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import * as tcp from '../../wire/tcp.js';
 import { KEEP_ALL, KEEP_TIMESTAMP, List, OPT_TOA, sumOf } from '../../wire/tcp-options.js';
 import { D } from '../conn/records.js';
+import { eventFor } from '../counts.js';
 import { ackDelta } from '../xmit/seq.js';
 import type { XmitContext } from '../xmit/xmit.js';
 import type { Way } from './way.js';
@@ -54,8 +56,11 @@ function insert(x: XmitContext, p: number, c: number, mtu: number): void {
     if (!options.copy(b, l4, keep)) continue;
     const grows = tcp.HEADER_LEN + options.length - tcp.headerLen(b, l4);
     if (ipv4.totalLen(b, packets.l3(p)) + grows > mtu) continue;
-    if (replaceOptions(x, p, grows)) return;
+    if (!replaceOptions(x, p, grows)) continue;
+    eventFor(x, c, EVENT.TOA_INSERTED);
+    return;
   }
+  eventFor(x, c, EVENT.TOA_NO_ROOM);
 }
 
 /** Gives the segment the options in `options`, `grows` bytes more than it has. @returns false when the packet has no room */

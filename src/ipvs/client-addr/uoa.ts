@@ -6,11 +6,13 @@
  * datagrams that come in fragments, which would all be of another protocol.
  */
 import { DIR_IN, DIR_OUT, FLOW_ACTION } from '../../core/layout.js';
+import { EVENT } from '../../core/events.js';
 import { NO_PACKET } from '../../core/packet.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import * as opp from '../../wire/opp.js';
 import * as udp from '../../wire/udp.js';
 import { D } from '../conn/records.js';
+import { eventFor } from '../counts.js';
 import type { XmitContext } from '../xmit/xmit.js';
 import { beside, makeRoom, sendBeside } from './room.js';
 import type { Way } from './way.js';
@@ -30,6 +32,7 @@ export const uoa: Way = {
   carry(x, p, c, mtu) {
     const r = x.records;
     if (!tell(x, p, c, mtu)) return true;
+    eventFor(x, c, EVENT.UOA_INSERTED);
     const left = (r.clientAddr(c) >>> LEFT) - 1;
     r.setClientAddr(c, this.number | (left << LEFT));
     if (left <= 0) r.u16[(r.dir(c, DIR_IN) + D.actions) >>> 1]! &= ~FLOW_ACTION.CLIENT_ADDR;

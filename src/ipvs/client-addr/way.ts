@@ -26,4 +26,9 @@ export interface Way {
   opening?(x: XmitContext, p: number, c: number): void;
   /** The same for packet `p` of the real server. */
   answer?(x: XmitContext, p: number, c: number): void;
+  /**
+   * While the bit is set in the real server's direction: by how much the sequence number `seq` of a segment that has left to it is
+   * ahead of the client's, the shift of the connection apart.
+   */
+  ahead?(x: XmitContext, c: number, seq: number): number;
 }

@@ -62,6 +62,10 @@ export class ConnTable {
     return this.records.capacity - 1 - this.freeCount;
   }
 
+  get isFull(): boolean {
+    return this.freeCount === 0;
+  }
+
   /** A zeroed record marked as used, or 0 when the table is full. It is not indexed and has no timer yet. */
   readonly alloc = (nowMs: number): number => {
     if (this.freeCount === 0) return 0;
@@ -112,8 +116,8 @@ export class ConnTable {
   }
 
   /** The lcore that has the flow, of all others; 0 = none. See `FlowIndex.owner`. */
-  ownerOf(l3: number, l4: number): number {
-    return this.index.owner(l3, l4, false);
+  ownerOf(l3: number, l4: number, inverse = false): number {
+    return this.index.owner(l3, l4, inverse);
   }
 
   /** Gives a connection the timeout that begins now. */

@@ -64,6 +64,14 @@ export interface Proto {
   readonly states: readonly StateInfo[];
   /** State in which connections of one packet stay (src/ipvs/once.ts); absent: there are none. */
   readonly onceState?: number;
+  /**
+   * For packets that are forwarded without a record (src/ipvs/unrecorded.ts); absent: none are. The state whose timeout says how
+   * long such a connection is expected to go on after a packet.
+   */
+  readonly lastingState?: number;
+  /** Such a connection gets a record, in this state, with a packet that is this event. Needless where every packet opens one. */
+  readonly resumeEvent?: number;
+  readonly resumeState?: number;
   /** Events by number, for people. */
   readonly events: readonly string[];
   /** `next[(table * events + event) * states + state]`. */

@@ -71,6 +71,10 @@ export const tcp: Proto = {
     { key: 'listen', name: 'LISTEN', timeout: 120 },
     { key: 'synack', name: 'SYNACK', timeout: 30, fleeting: true },
   ]),
+  lastingState: TCP.ESTABLISHED,
+  resumeEvent: TCP_EVENT.ACK,
+  // Whoever goes on has one more packet to send before nobody may end it: forged ones are not worth more than a SYN.
+  resumeState: TCP.SYN_RECV,
   events: ['syn', 'fin', 'ack', 'rst'],
   next: compile(ABBR, ROWS),
   headerLen: wire.HEADER_LEN,

@@ -23,6 +23,7 @@ export const udp: Proto = {
     { key: 'oneway', name: 'UDP_ONEWAY', timeout: 300, fleeting: true, connTimeout: true },
   ]),
   onceState: UDP.LAST,
+  lastingState: UDP.ONEWAY,
   events: ['packet'],
   next: compile(
     ['NO', 'ON', 'NM', 'LA', 'OO'],

@@ -2,7 +2,6 @@
  * The answer to a SYN: the packet itself, turned round into a SYN-ACK with a cookie. Nothing is remembered. The native loop
  * does the same with SYNs that no flow covers (`native/src/syn_answer.h`), to the byte.
  */
-import { EVENT } from '../../core/events.js';
 import type { Packets } from '../../core/packet.js';
 import * as ethernet from '../../wire/ethernet.js';
 import * as ipv4 from '../../wire/ipv4.js';
@@ -71,7 +70,6 @@ export class Answer {
     const { packets } = this;
     const l2 = packets.push(p, ethernet.HEADER_LEN);
     ethernet.swap(packets.bytes, l2);
-    packets.countEvent(EVENT.SYNPROXY_ANSWERED);
     packets.transmit(p, packets.port(p));
   }
 }

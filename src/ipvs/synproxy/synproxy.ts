@@ -25,6 +25,7 @@ import * as ethernet from '../../wire/ethernet.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import * as tcp from '../../wire/tcp.js';
 import type { ConnTable } from '../conn/table.js';
+import { dropFor, eventFor } from '../counts.js';
 import type { Proto } from '../proto/table.js';
 import { TCP, tcp as tcpProto } from '../proto/tcp.js';
 import type { Services, Svc } from '../service.js';
@@ -59,6 +60,8 @@ export interface SynproxyHost {
   count(c: number, d: number, bytes: number): void;
   /** Drops a packet of a service. */
   dropFor(p: number, svc: Svc | undefined, reason: number): void;
+  /** Counts an event of a service. */
+  eventFor(svc: Svc, event: number): void;
 }
 
 /** RSTs to who sends what shows no cookie, each second; as many to who goes on with it. A flood of such ACKs takes the first only. */
@@ -114,7 +117,10 @@ export class Synproxy {
   syn(p: number, svc: Svc, l3: number, l4: number): void {
     if (!this.isSound(p, svc, l3, l4)) return;
     if (isDead(svc)) this.host.dropFor(p, svc, DROP.SYNPROXY_NO_DEST);
-    else this.answer.send(p, l3, l4);
+    else {
+      this.host.eventFor(svc, EVENT.SYNPROXY_ANSWERED);
+      this.answer.send(p, l3, l4);
+    }
   }
 
   /** Another whole packet without a connection to a service with syn-proxy. Takes ownership. */
@@ -135,7 +141,7 @@ export class Synproxy {
     const data = this.cookies.check(caddr, vaddr, b.u32(l4), isn, cookie);
     if (data < 0) {
       if (this.mayRefuse(caddr, b.u32(l4), cookie)) {
-        packets.countEvent(EVENT.SYNPROXY_RESET);
+        host.eventFor(svc, EVENT.SYNPROXY_RESET);
         refuse(host.x, p);
       }
       host.dropFor(p, svc, DROP.SYNPROXY_BAD_ACK);
@@ -254,9 +260,8 @@ export class Synproxy {
     l4: number,
   ): void {
     const { host, handshakes: h } = this;
-    const { packets } = host;
     const r = host.table.records;
-    packets.countEvent(EVENT.SYNPROXY_OPENED);
+    eventFor(host.x, c, EVENT.SYNPROXY_OPENED);
     h.isn[e] = isn;
     h.cookie[e] = cookie;
     h.data[e] = data;
@@ -359,11 +364,11 @@ export class Synproxy {
         segment.ack = segment.window = 0;
         sendPlain(host.x, c, DIR_IN);
       }
-      packets.drop(p, DROP.SYNPROXY_STRAY);
+      dropFor(host.x, p, c, DROP.SYNPROXY_STRAY);
       return;
     }
     if (acks && (flags & tcp.RST) !== 0) {
-      packets.countEvent(EVENT.SYNPROXY_REFUSED);
+      eventFor(host.x, c, EVENT.SYNPROXY_REFUSED);
       // To the client it is the next that it expects.
       setSeqDelta(r, c, DIR_OUT, (h.cookie[e]! + 1 - tcp.seq(b, l4)) | 0);
       this.dropKept(c, e);
@@ -372,7 +377,7 @@ export class Synproxy {
       return;
     }
     if ((flags & OPENING) !== (tcp.SYN | tcp.ACK)) {
-      packets.drop(p, DROP.SYNPROXY_STRAY);
+      dropFor(host.x, p, c, DROP.SYNPROXY_STRAY);
       return;
     }
     if (!this.isSound(p, undefined, l3, l4)) return;
@@ -393,7 +398,7 @@ export class Synproxy {
     setSeqDelta(r, c, DIR_OUT, (h.cookie[e]! - isn) | 0);
     const scale = this.joinOptions(b, c, e, l4);
     packets.drop(p, DROP.SYNPROXY_SYNACK);
-    packets.countEvent(EVENT.SYNPROXY_JOINED);
+    eventFor(host.x, c, EVENT.SYNPROXY_JOINED);
 
     r.setFlags(c, r.flags(c) & ~CONN_F_PENDING);
     r.setProxy(c, h.cookie[e]!);

@@ -8,6 +8,7 @@
  * connection of the same local port would else begin anywhere, and be taken for old), timestamps go (the clocks of many
  * clients, RFC 7323 section 5.8), and the real server is told who the client is (src/ipvs/client-addr).
  */
+import { EVENT } from '../../core/events.js';
 import { CONN_F_SYNPROXY, DIR_IN, DIR_OUT, FLOW_ACTION } from '../../core/layout.js';
 import { addDelta, applyDelta } from '../../wire/checksum.js';
 import * as ipv4 from '../../wire/ipv4.js';
@@ -15,6 +16,7 @@ import * as tcp from '../../wire/tcp.js';
 import { blankAll, lowerMss, OPT_TIMESTAMP, OPT_TOA } from '../../wire/tcp-options.js';
 import { begin, wayOf } from '../client-addr/index.js';
 import { D } from '../conn/records.js';
+import { eventFor } from '../counts.js';
 import { TABLE_IN } from '../proto/table.js';
 import { nextHop } from './nexthop.js';
 import { finish, setRewrite } from './rewrite.js';
@@ -90,6 +92,7 @@ function fromClient(x: XmitContext, p: number, c: number, l4: number): void {
   if ((tcp.flags(b, l4) & tcp.SYN) !== 0) wayOf(x, c)?.opening?.(x, p, c);
   if (tcp.headerLen(b, l4) === tcp.HEADER_LEN) return;
   let delta = blankAll(b, l4, OPT_TOA);
+  if (delta !== 0) eventFor(x, c, EVENT.TOA_FORGED);
   // With syn-proxy the client's timestamps have been agreed upon.
   const proxied = (x.records.flags(c) & CONN_F_SYNPROXY) !== 0;
   if (!x.tcp.keepTimestamps && !proxied && (tcp.flags(b, l4) & tcp.SYN) !== 0)

@@ -4,7 +4,9 @@ import type { Packets } from '../../core/packet.js';
 import type { Inet } from '../../inet/api.js';
 import { D, type Records } from '../conn/records.js';
 import type { Isn } from '../isn.js';
+import type { DestStats } from '../dest-stats.js';
 import type { Svc } from '../service.js';
+import type { SvcStats } from '../svc-stats.js';
 import type { TunnelMtus } from './tunnel-mtu.js';
 import type { Ways } from './ways.js';
 
@@ -32,6 +34,8 @@ export interface XmitContext {
   readonly packets: Packets;
   readonly inet: Inet;
   readonly records: Records;
+  readonly stats: DestStats;
+  readonly svcStats: SvcStats;
   /** Count the hop: TTL - 1, and "time exceeded" when it ends here. */
   readonly xmitTtl: boolean;
   readonly tunnelMtus: TunnelMtus;

@@ -75,6 +75,8 @@ const SNAT_SVC = (proto: 'tcp' | 'udp') => {
   return { proto, addr: '0.0.0.0', port: 0, match: { src: inside, oif: 'dpdk0' } };
 };
 const MODES = ['fullnat', 'fullnat', 'fullnat', 'nat', 'nat', 'dr', 'tunnel'] as const;
+/** Where packets come one by one there is flood mode, which is another one for modes that need no record. */
+const MODES_OF_FLOODS = ['fullnat', 'nat', 'dr', 'dr', 'tunnel', 'tunnel'] as const;
 
 /** With these alone a service may have syn-proxy. */
 const PROXIED = ['fullnat', 'fullnat', 'nat'] as const;
@@ -186,7 +188,8 @@ export class World {
           : {}),
       });
       if (proxied) this.proxied.add(ip(svc.addr));
-      const modes = proxyProtocol !== 'disable' ? (['fullnat'] as const) : proxied ? PROXIED : MODES;
+      const any = this.oneByOne ? MODES_OF_FLOODS : MODES;
+      const modes = proxyProtocol !== 'disable' ? (['fullnat'] as const) : proxied ? PROXIED : any;
       const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => {
         const fwd = r.pick(modes);
         // Where the real server has the address of the service, it has its port as well.

@@ -325,6 +325,7 @@ const services: SvcEntry[] = [
     counters: dest('').counters,
     rates: zeroRates,
     drops: {},
+    events: {},
     dests: [],
   },
   {
@@ -335,6 +336,7 @@ const services: SvcEntry[] = [
     counters: dest('').counters,
     rates: dest('').rates,
     drops: { SVC_NO_DEST: 3, CONN_FULL: 123456789 },
+    events: { TOA_INSERTED: 7 },
     dests: [
       dest('192.168.100.10', {
         fwd: 'nat',
@@ -358,6 +360,7 @@ const services: SvcEntry[] = [
     counters: dest('').counters,
     rates: zeroRates,
     drops: {},
+    events: {},
     dests: [
       dest('1.2.3.4', { fwd: 'dr' }),
       dest('1.2.3.4', { port: 79, fwd: 'tunnel' }),
@@ -440,6 +443,15 @@ describe('listings', () => {
   };
   const body = async (line: string): Promise<string[]> =>
     (await ipvsadm(line, one)).out.split('\n').slice(1, -1);
+
+  it('--events: what else happened to services, without real servers', async () => {
+    expect((await ipvsadm('-ln --events', listing)).out.split('\n').slice(1, -1)).toEqual([
+      'Prot LocalAddress:Port               Count Event',
+      'TCP  9.0.0.1:8080                        0',
+      'TCP  10.0.0.100:80                       7 TOA_INSERTED',
+      'UDP  10.0.0.100:80                       0',
+    ]);
+  });
 
   it('--drops: packets dropped for services by reason, without real servers', async () => {
     expect((await ipvsadm('-ln --drops', listing)).out.split('\n').slice(1, -1)).toEqual([

@@ -54,6 +54,7 @@ class Master {
       rates: () => ({}),
       svcRates: () => ({}),
       svcDrops: () => ({}),
+      svcEvents: () => ({}),
     },
   } as unknown as QueriesOptions);
 

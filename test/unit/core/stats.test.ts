@@ -21,7 +21,7 @@ import {
   segmentLayout,
   svcIndex,
 } from '../../../src/core/stats.js';
-import { SVC_DROP_OF, SVC_DROPS } from '../../../src/core/svc-drops.js';
+import { SVC_DROP_OF, SVC_DROPS } from '../../../src/core/svc-counts.js';
 
 function make(lcores = 2): { buffer: SharedArrayBuffer; segment: StatsSegment } {
   const buffer = new SharedArrayBuffer(segmentLayout({ lcores }).bytes);

@@ -7,8 +7,8 @@ import { DROP, DROP_REASONS } from '../../../src/core/drops.js';
 import { DEST_STATS, LCORE_STATS, SVC_STATS } from '../../../src/core/layout.js';
 import { Packets } from '../../../src/core/packet.js';
 import { EVENT, type EventName } from '../../../src/core/events.js';
-import { svcIndex } from '../../../src/core/stats.js';
-import { SVC_DROPS } from '../../../src/core/svc-drops.js';
+import { svcEventIndex, svcIndex } from '../../../src/core/stats.js';
+import { SVC_DROPS, SVC_EVENTS } from '../../../src/core/svc-counts.js';
 import { SaPool } from '../../../src/core/sapool.js';
 import { ACCEPT, type Hook, type Inet, type Route } from '../../../src/inet/api.js';
 import { flowIndex } from '../../../src/ipvs/conn/flow-index.js';
@@ -294,6 +294,11 @@ export class Rig {
   svcDrops(slot = 1): Record<string, number> {
     const of = this.svcStats.subarray(svcIndex(slot));
     return Object.fromEntries(SVC_DROPS.map((name, i) => [name, of[i]!] as const).filter(([, n]) => n > 0));
+  }
+  /** The same of events. */
+  svcEvents(slot = 1): Record<string, number> {
+    const of = this.svcStats.subarray(svcEventIndex(slot));
+    return Object.fromEntries(SVC_EVENTS.map((name, i) => [name, of[i]!] as const).filter(([, n]) => n > 0));
   }
   /** How often an event was counted. */
   event(name: EventName): number {

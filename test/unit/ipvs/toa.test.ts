@@ -276,6 +276,7 @@ describe("the client's address", () => {
     client(later);
     expect(isAsked()).toBe(false);
     expect(client({ ...later, tcpOptions: forged })).toEqual([toServer({ ...later, tcpOptions: gone })]);
+    expect(rig.svcEvents()).toEqual({ TOA_INSERTED: 5, TOA_FORGED: 10 });
   });
 
   it('pushes padding, then SACK blocks, then everything but timestamps out of a full header', () => {
@@ -338,6 +339,7 @@ describe("the client's address", () => {
     ]);
     expect(rig.inet.errors).toEqual([]);
     expect(rig.imbalance).toBe(0);
+    expect(rig.svcEvents()).toEqual({ TOA_INSERTED: 3, TOA_NO_ROOM: 2 });
   });
 
   it('is not told of other modes, whose servers see the client', () => {

@@ -77,6 +77,17 @@ describe('black list of a service', () => {
     expect(d.syn(other)).toHaveLength(1);
   });
 
+  it('holds for a real server that comes when there is a list already', () => {
+    const d = new Daemon();
+    d.list('acl.add', 'black', '10.0.0.66');
+    d.do({ op: 'dest.del', svc, dest: endpoint(RS) });
+    d.do({ op: 'dest.add', svc, dest: endpoint(RS2), fwd: 'fullnat' });
+    expect(d.syn()).toHaveLength(1);
+    d.list('acl.add', 'black', client);
+    expect(d.data()).toEqual([]);
+    expect([d.rig.drops, d.rig.svcDrops()]).toEqual([{ ACL_BLACKLIST: 1 }, { ACL_BLACKLIST: 1 }]);
+  });
+
   it('is not asked about another service', () => {
     const d = new Daemon();
     const dns = { ...svc, proto: 'udp' as const };

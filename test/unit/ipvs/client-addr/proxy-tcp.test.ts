@@ -5,7 +5,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { DIR_IN, DIR_OUT, FLOW_ACTION } from '../../../../src/core/layout.js';
 import { D } from '../../../../src/ipvs/conn/records.js';
 import type { SvcOptions } from '../../../../src/ipvs/options.js';
-import { decode, fragmentsOf, tcp, type TcpOptions } from '../../../support/frames.js';
+import { decode, fragmentsOf, icmp, payloadOf, tcp, type TcpOptions } from '../../../support/frames.js';
 import { CLIENT, endpoint, LIP, Rig, RS, VIP } from '../rig.js';
 
 const LOCAL = `${LIP}:1025`;
@@ -198,6 +198,48 @@ describe.each([
     const third = new Session(name);
     third.send('hello', 0);
     expect(third.back({ ack: H + 5, flags: 'RA' })).toMatchObject({ ack: 5, flags: 'RA' });
+  });
+
+  it('an ICMP error quotes the numbers of the client, whatever is under way', () => {
+    for (const rebase of [false, true]) {
+      const s = new Session(name, 0xfffffff0, { rebase });
+      const quotedSeq = (of: Uint8Array): number => {
+        const [error] = s.rig.fromServer(
+          icmp({
+            src: '192.168.0.2',
+            dst: LIP,
+            type: 3,
+            code: 4,
+            rest: 1400,
+            data: payloadOf(of).slice(0, 28),
+          }),
+        );
+        const inner = decode(error!).icmp!.data;
+        const seq = new DataView(Uint8Array.from(inner).buffer).getUint32(24);
+        return (seq - s.isn - 1) | 0;
+      };
+      const full = 'x'.repeat(1460);
+      const [ahead, first] = s.rig.fromClient(s.frame(full, 0));
+      const [second] = s.rig.fromClient(s.frame('more', 1460));
+      expect([ahead, first, second].map((f) => quotedSeq(f!))).toEqual([0, 0, 1460]);
+      s.back({ ack: H + 1460 });
+      expect(quotedSeq(second!)).toBe(1460);
+      s.end();
+    }
+  });
+
+  it('headers put in, and those of clients, are counted for the service', () => {
+    const s = new Session(name);
+    s.send('hello', 0);
+    s.send('hello', 0);
+    expect(s.rig.svcEvents()).toEqual({ PROXY_INSERTED: 2 });
+    const forged = new Session(name);
+    forged.send(`${EVIL[name]}hello`, 0);
+    forged.send('late', 100);
+    expect(forged.rig.svcEvents()).toEqual({ PROXY_INSERTED: 1, PROXY_FOREIGN: 1 });
+    const early = new Session(name);
+    early.send('early', 5);
+    expect(early.rig.svcDrops()).toEqual({ PROXY_EARLY: 1 });
   });
 
   it('a keepalive probe before any data passes without its byte', () => {

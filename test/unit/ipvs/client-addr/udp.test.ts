@@ -63,7 +63,7 @@ describe.each([
       expect(untold(rig)).toBe(i < 2);
     }
     expect(rig.fromClient(query(hello))).toEqual([plain(hello)]);
-    expect([rig.drops, rig.imbalance]).toEqual([{}, 0]);
+    expect([rig.drops, rig.svcEvents(), rig.imbalance]).toEqual([{}, { UOA_INSERTED: 3 }, 0]);
   });
 
   it('does not touch answers, which come meanwhile', () => {
@@ -220,7 +220,7 @@ describe('PROXY protocol over UDP', () => {
     expect(rig.fromClient(query(hello))).toEqual([plain({ ...hello, data: data(OURS, 'hello') })]);
     expect(untold(rig)).toBe(false);
     expect(rig.fromClient(query(hello))).toEqual([plain(hello)]);
-    expect([rig.drops, rig.imbalance]).toEqual([{}, 0]);
+    expect([rig.drops, rig.svcEvents(), rig.imbalance]).toEqual([{}, { PROXY_INSERTED: 1 }, 0]);
   });
 
   it.each([0, 1, 2, 3, 100, 1443, 1444])('goes with %i bytes', (n) => {
