@@ -107,7 +107,7 @@ function lacking(): string[] {
     'changes of state': seen.events > total / 500,
     'notices of real servers': Math.min(seen.downs, seen.ups) > total / 10_000,
     // In some of the worlds whose packets come one by one.
-    'flood mode': PACKETS < 1_000_000 || Math.min(seen.evicted, seen.hashed, seen.resumed) > 20,
+    'flood mode': PACKETS < 1_000_000 || Math.min(seen.evicted, seen.hashed, seen.resumed) > 5,
     states: seen.states.size > 8,
     'reasons to drop': seen.drops.size > 12,
     restarts: seen.restarts > total / 30_000,

@@ -81,6 +81,7 @@ const fullTable = (fwd: 'dr' | 'tunnel'): Fixture[] => {
         segment(102, RS2, 'A'),
       ],
       open: 2,
+      events: { FLOOD_BEGUN: 1, FLOOD_HASHED: 5, FLOOD_RESUMED: 1 },
     },
     {
       what: `${fwd}, UDP: with the table full new clients go by hash, and get a record when others are silent`,
@@ -100,6 +101,7 @@ const fullTable = (fwd: 'dr' | 'tunnel'): Fixture[] => {
         datagram(1, RS2),
       ],
       open: 2,
+      events: { FLOOD_BEGUN: 2, FLOOD_HASHED: 3, FLOOD_EXPIRED: 2 },
     },
   ];
 };

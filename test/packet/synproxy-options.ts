@@ -380,7 +380,7 @@ function fullnat(): Fixture[] {
         config: { tcp: { ...tcp, rebase: false, toa: true }, synproxy: {} },
         drops: { SYNPROXY_SYNACK: 1 },
         open: 1,
-        events: JOINED,
+        events: { ...JOINED, TOA_INSERTED: 1 },
       },
     ),
     fixture(
@@ -403,7 +403,7 @@ function fullnat(): Fixture[] {
         setup: [...setup('fullnat'), { op: 'svc.edit', svc: SVC, proxyProtocol: 'v1' }],
         drops: { SYNPROXY_SYNACK: 1 },
         open: 1,
-        events: JOINED,
+        events: { ...JOINED, PROXY_INSERTED: 1 },
       },
     ),
   ];

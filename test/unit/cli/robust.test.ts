@@ -95,6 +95,7 @@ const answers = {
   'route.list': [],
   'neigh.list': [],
   'drop.list': [],
+  'acl.list': { entries: [] },
 };
 
 const programs = [
