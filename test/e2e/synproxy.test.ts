@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Arms } from '../support/arms.js';
 import { settled } from '../support/balanced.js';
+import { until } from '../support/process.js';
 import { ADDRESS } from '../support/topology.js';
 
 const FLOOD = fileURLToPath(new URL('../support/agents/synflood.py', import.meta.url));
@@ -68,4 +69,29 @@ describe.each([1, 2] as const)('with %i lcore(s)', (lcores) => {
   it('accounts for every packet', async () => {
     expect((await settled(a.daemon))['held']).toBe(0);
   });
+});
+
+describe('with every option that can be agreed upon', () => {
+  let a: Arms;
+  beforeAll(async () => {
+    const options = 'synack_options {\n wscale 7\n timestamp on\n}\nclose_client_window on';
+    a = await Arms.start({ arms: 1, lcores: 1, synproxy: options });
+  });
+  afterAll(() => a?.remove());
+
+  it.each(MODES)(
+    '%s: requests and a download',
+    async (mode) => {
+      await a.serve({ rs1: mode, rs2: mode });
+      await a.daemon.ok('ipvsadm', '-E', ...service, '-j', 'enable');
+      const capture = a.t.keep('client', ['tcpdump', '-i', 'eth0', '-nn', '-c', '1', 'tcp[13] == 18']);
+      await until('tcpdump listens', () => capture.stderr.includes('listening'));
+      expect(await a.http(200, 10)).toMatchObject({ ok: 200, failed: 0, errors: {} });
+      expect(await a.download()).toBe(a.fileSha);
+      await capture.ended;
+      // What the client was answered.
+      expect(capture.stdout).toMatch(/win 0, options \[mss 1452,sackOK,TS val \d+ ecr \d+,nop,wscale 7\]/);
+    },
+    60_000,
+  );
 });

@@ -27,6 +27,8 @@ export interface ArmsOptions {
   lcores: 1 | 2;
   /** Count hops, so that traceroute shows us. */
   hops?: boolean;
+  /** Items of `ipvs_defs/tcp/synproxy`. */
+  synproxy?: string;
 }
 
 export class Arms {
@@ -51,7 +53,10 @@ export class Arms {
       const daemon = await Daemon.start(t, {
         lcores: o.lcores,
         arms: o.arms,
-        ipvs: SHORT_TIMEOUTS + (o.hops ? '\nconn {\n xmit_ttl\n}' : ''),
+        ipvs:
+          SHORT_TIMEOUTS +
+          (o.hops ? '\nconn {\n xmit_ttl\n}' : '') +
+          (o.synproxy ? `\ntcp {\n synproxy {\n${o.synproxy}\n}\n}` : ''),
         sections: 'ipv4_defs {\n    forwarding on\n}',
       });
       const a = new Arms(t, daemon, o);
