@@ -1,8 +1,8 @@
 /**
  * TOA: the client's address and port as a TCP option (kind 254) in front of all others. It goes with every segment of the
  * client that may be the first one which the real server's program gets to see: those that acknowledge its SYN and nothing
- * more, up to the first byte that the real server has sent and the client has acknowledged. The SYN itself goes without: SYNs are
- * answered before anybody is known to be there.
+ * more, up to the first byte that one end has sent and the other acknowledged: from then on there is a connection, which the
+ * option has come with. The SYN itself goes without: SYNs are answered before anybody is known to be there.
  */
 import { EVENT } from '../../core/events.js';
 import { DIR_IN, FLOW_ACTION } from '../../core/layout.js';
@@ -10,9 +10,9 @@ import { addDelta, applyDelta, delta16, update16 } from '../../wire/checksum.js'
 import * as ipv4 from '../../wire/ipv4.js';
 import * as tcp from '../../wire/tcp.js';
 import { KEEP_ALL, KEEP_TIMESTAMP, List, OPT_TOA, sumOf } from '../../wire/tcp-options.js';
-import { D } from '../conn/records.js';
+import { D, type Records } from '../conn/records.js';
 import { eventFor } from '../counts.js';
-import { ackDelta } from '../xmit/seq.js';
+import { ackDelta, seqDelta } from '../xmit/seq.js';
 import type { XmitContext } from '../xmit/xmit.js';
 import type { Way } from './way.js';
 
@@ -32,14 +32,23 @@ export const toa: Way = {
     if (r.endSeq(c) === 0 && r.endAck(c) === 0) return true;
     const ack = (tcp.ack(b, l4) + ackDelta(r, c, DIR_IN)) >>> 0;
     const beyond = (ack - r.isnOut(c) - 1) | 0;
-    if (beyond === 0) insert(x, p, c, mtu);
-    else if (beyond > 0 && ((r.endSeq(c) - ack) | 0) >= 0) {
+    if (beyond === 0) {
+      insert(x, p, c, mtu);
+      // An upload may never be answered by data.
+      const acknowledged = (r.endAck(c) - r.isnIn(c) - seqDelta(r, c, DIR_IN) - 1) | 0;
+      if (acknowledged > 0) end(r, c);
+    } else if (beyond > 0 && ((r.endSeq(c) - ack) | 0) >= 0) {
       // It has data of the real server. An acknowledgement of what was never sent ends nothing: a client could hide by it.
-      r.u16[(r.dir(c, DIR_IN) + D.actions) >>> 1]! &= ~FLOW_ACTION.CLIENT_ADDR;
+      end(r, c);
     }
     return true;
   },
 };
+
+/** What comes goes without, and natively. */
+function end(r: Records, c: number): void {
+  r.u16[(r.dir(c, DIR_IN) + D.actions) >>> 1]! &= ~FLOW_ACTION.CLIENT_ADDR;
+}
 
 /** Puts the option in, other options out as far as they are in the way; without room for it the segment stays as it is. */
 function insert(x: XmitContext, p: number, c: number, mtu: number): void {

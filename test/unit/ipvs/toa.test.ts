@@ -219,7 +219,7 @@ describe("the client's address", () => {
       expect(client({ ...first, flags: 'PA', data: ramp(11 + i) })).toEqual([
         toServer({ ...first, flags: 'PA', data: ramp(11 + i), tcpOptions: TOA }),
       ]);
-    server({ flags: 'PA', seq: SERVER_ISN + 1, ack: up(ISN + 16), data: 'answer' });
+    server({ flags: 'PA', seq: SERVER_ISN + 1, ack: up(ISN + 1), data: 'answer' });
     // It was sent, but the client has not seen it.
     expect(client({ ...first, flags: 'FA', seq: 5 })).toEqual([
       toServer({ ...first, flags: 'FA', seq: 5, tcpOptions: TOA }),
@@ -230,6 +230,20 @@ describe("the client's address", () => {
     expect(isAsked()).toBe(false);
     // A late one from before.
     expect(client(first)).toEqual([toServer(first)]);
+    expect(rig.imbalance).toBe(0);
+  });
+
+  it('of an upload goes with every segment up to the first byte of the client that was acknowledged', () => {
+    const data = { ...first, data: ramp(1000) };
+    expect(client(data)).toEqual([toServer({ ...data, tcpOptions: TOA })]);
+    // Not yet: this says that the SYN has come.
+    server({ flags: 'A', seq: SERVER_ISN + 1, ack: up(ISN + 1) });
+    expect(client(data)).toEqual([toServer({ ...data, tcpOptions: TOA })]);
+    expect(isAsked()).toBe(true);
+    server({ flags: 'A', seq: SERVER_ISN + 1, ack: up(ISN + 2) });
+    expect(client(data)).toEqual([toServer({ ...data, tcpOptions: TOA })]);
+    expect(isAsked()).toBe(false);
+    expect(client(data)).toEqual([toServer(data)]);
     expect(rig.imbalance).toBe(0);
   });
 
