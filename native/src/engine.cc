@@ -261,6 +261,9 @@ void begin_flows(Lcore& lc) {
 
 uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t* hints, uint64_t* bytes) {
   const FlowTable& flows = lc.flows;
+  const Verdicts& verdicts = lc.rules.verdicts;
+  const bool listed = verdicts.any();
+  const bool global = listed && verdicts.is_global();
   Found found[BURST];
   uint64_t mac = mac_of(lc, port);
   // One segment, of this port: two fields in one word.
@@ -286,6 +289,7 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
         found[k].total = load16(l3 + offsetof(rte_ipv4_hdr, total_length));
         found[k].tcp = load<uint8_t>(l3 + offsetof(rte_ipv4_hdr, next_proto_id)) == IPPROTO_TCP;
         found[k].look = flows.look(flows.hash(key_at(l3, l3 + IP_HEADER)));
+        if (unlikely(global)) verdicts.prefetch_source(load32(l3 + offsetof(rte_ipv4_hdr, src_addr)));
       }
     }
     if (k < LAG) continue;
@@ -302,11 +306,10 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
   *bytes += received;
   Pass pass(lc);
   const bool answers = lc.block->reflexCount != 0 && lc.block->reflexGeneration == pass.generation;
-  const bool listed = lc.rules.verdicts.any();
   if (unlikely(listed)) {
     for (uint16_t i = 0; i < n; i++) {
       const char* l3 = rte_pktmbuf_mtod_offset(pkts[i], const char*, ETH_HEADER);
-      if (found[i].ref != SPECIAL) prefetch_verdicts(lc, key_at(l3, l3 + IP_HEADER), found[i].ref);
+      if (found[i].ref < SPECIAL) prefetch_verdicts(lc, key_at(l3, l3 + IP_HEADER), found[i].ref);
     }
   }
   uint16_t left = 0, answered = 0;

@@ -87,8 +87,6 @@ void prefetch_verdicts(const Lcore& lc, const FlowKey& key, uint32_t ref) {
   const Verdicts& v = lc.rules.verdicts;
   const uint32_t saddr = source_of(key);
   const bool global = v.is_global();
-  if (global) v.prefetch(Verdicts::list_of(Verdicts::GLOBAL, Verdicts::BLACK), saddr);
-  if (ref == FlowTable::NONE) return;
   const Dir4& d = const_cast<FlowTable&>(lc.flows).dir(ref);
   const Ends ends = ends_of(d, ref, saddr);
   if (global && ends.asks_to) v.prefetch(Verdicts::list_of(Verdicts::GLOBAL, Verdicts::BLACK), ends.to);

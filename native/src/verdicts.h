@@ -56,6 +56,9 @@ class Verdicts {
     }
   }
 
+  /** Asks for what the global lists have of an address. */
+  void prefetch_source(uint32_t addr) const { prefetch(list_of(GLOBAL, BLACK), addr); }
+
   /** Drop reason of a packet from or to an address by the global lists, or PASSES. */
   int of_addr(uint32_t addr) const;
   /** Drop reason of a client of a service by the lists of the service, or PASSES. */
@@ -66,7 +69,10 @@ class Verdicts {
 
   static uint32_t meta_of(uint32_t list, uint32_t plen) { return list << 6 | plen; }
   uint32_t home(uint32_t meta, uint32_t prefix) const {
-    uint32_t h = (prefix ^ meta * UINT32_C(0x9e3779b1)) * UINT32_C(0x85ebca6b);
+    // The global lists and `exempt` share buckets: `homeOf` of src/ipvs/acl/verdicts.ts.
+    const uint32_t list = meta >> 6;
+    const uint32_t key = list == list_of(GLOBAL, WHITE) || list == VERDICT_EXEMPT ? meta & 63 : meta;
+    uint32_t h = (prefix ^ key * UINT32_C(0x9e3779b1)) * UINT32_C(0x85ebca6b);
     h = (h ^ h >> 15) * UINT32_C(0xc2b2ae35);
     return (h ^ h >> 16) & mask_;
   }
@@ -94,7 +100,7 @@ class Verdicts {
   uint32_t mask_ = 0;
 };
 
-/** Asks for what `refused` will look at. @param ref the flow, or what may be it, or FlowTable::NONE */
+/** Asks for what `refused` will look at of the flow `ref`, or of what may be it; of the source of a packet asks who has its key. */
 void prefetch_verdicts(const Lcore& lc, const FlowKey& key, uint32_t ref);
 
 /**

@@ -39,9 +39,18 @@ export const verdictBytes = (buckets: number): number => VERDICT.buckets + bucke
 /** First word of an entry. Never 0. */
 export const metaOf = (list: number, plen: number): number => (list << 6) | plen;
 
-/** Words of a table: the first one of a bucket, by list, length and prefix. */
+const GLOBAL_WHITE = metaOf(listOf(GLOBAL, WHITE), 0);
+const EXEMPT = metaOf(VERDICT.exempt, 0);
+const PLEN = 63;
+
+/**
+ * Where an entry is looked for first, by list, length and prefix. The three lists that are asked about one address, one after the
+ * other, have theirs in one bucket: what a flood of listed sources costs is memory.
+ */
 export function homeOf(meta: number, prefix: number, mask: number): number {
-  let h = Math.imul(prefix ^ Math.imul(meta, 0x9e3779b1), 0x85ebca6b);
+  const list = meta & ~PLEN;
+  const key = list === GLOBAL_WHITE || list === EXEMPT ? meta & PLEN : meta;
+  let h = Math.imul(prefix ^ Math.imul(key, 0x9e3779b1), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 15), 0xc2b2ae35);
   return (h ^ (h >>> 16)) & mask;
 }
