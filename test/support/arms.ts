@@ -29,6 +29,10 @@ export interface ArmsOptions {
   hops?: boolean;
   /** Items of `ipvs_defs/tcp/synproxy`. */
   synproxy?: string;
+  /** False where there is too much to be recorded and judged. */
+  judged?: boolean;
+  /** Lines for `ipvs_defs { … }` in place of the short timeouts. */
+  ipvs?: string;
 }
 
 export class Arms {
@@ -54,7 +58,7 @@ export class Arms {
         lcores: o.lcores,
         arms: o.arms,
         ipvs:
-          SHORT_TIMEOUTS +
+          (o.ipvs ?? SHORT_TIMEOUTS) +
           (o.hops ? '\nconn {\n xmit_ttl\n}' : '') +
           (o.synproxy ? `\ntcp {\n synproxy {\n${o.synproxy}\n}\n}` : ''),
         sections: 'ipv4_defs {\n    forwarding on\n}',
@@ -62,7 +66,7 @@ export class Arms {
       const a = new Arms(t, daemon, o);
       a.fileSha = createHash('sha256').update(file).digest('hex');
       await a.addresses();
-      await a.record();
+      if (o.judged !== false) await a.record();
       return a;
     } catch (error) {
       await t.remove();
