@@ -71,13 +71,10 @@ listen iperf
   net.keep(host, ['haproxy', '-db', '-f', file]);
 }
 
-/**
- * Devices by which dpvs drives a veth. Queues hold more than a TCP window, as those of the kernel's own way do; without a busy
- * budget the kernel receives when a packet comes, not when we ask.
- */
+/** Devices by which dpvs drives a veth. Their queues hold more than a TCP window: what overflows is sent again. */
 const DEVICE = {
   af_packet: 'net_af_packet0,iface=eth0,qdisc_bypass=1,framecnt=4096',
-  af_xdp: 'net_af_xdp0,iface=eth0,start_queue=0,queue_count=1,busy_budget=0',
+  af_xdp: 'net_af_xdp0,iface=eth0,start_queue=0,queue_count=1',
 } as const;
 
 async function dpvs(
