@@ -77,11 +77,21 @@ const HEADING =
 function tshark(pcap: string, options: JudgeOptions = {}): string[] {
   const filter = [...BAD_NETWORK, ...(options.transport === false ? [] : BAD_TRANSPORT)].join(' or ');
   return [
-    ...['tshark', '-n', '-r', pcap, '-Y', filter, '-T', 'fields', '-E', 'separator=|'],
+    'tshark',
+    '-n',
+    '-r',
+    pcap,
+    '-Y',
+    filter,
+    '-T',
+    'fields',
+    '-E',
+    'separator=|',
     ...FIELDS.flatMap((f) => ['-e', f]),
     ...PREFERENCES.flatMap((p) => ['-o', p]),
     ...PAYLOAD_IS_DATA.flatMap((d) => ['-d', d]),
-    ...['-z', 'io,stat,0'], // how many it has read
+    '-z',
+    'io,stat,0', // how many it has read
   ];
 }
 
