@@ -265,10 +265,16 @@ function round(seed: number): void {
     if (r.chance(30)) bad.index();
     traffic(r.below(48));
     native.lcoreClock(side.id, (now += r.below(50)));
-    const at = { sent: side.stat('txPackets'), hits: side.stat('flowHits'), drops: drops() };
+    const answered = (): number => side.event('SYNPROXY_ANSWERED');
+    const at = {
+      sent: side.stat('txPackets'),
+      hits: side.stat('flowHits'),
+      answered: answered(),
+      drops: drops(),
+    };
     const n = native.poll(side.id, r.below(EXC_CAP + 100));
-    // A packet of a flow is sent or dropped for a reason; the rest is handed over.
-    const hits = side.stat('flowHits') - at.hits;
+    // A packet of a flow, or a SYN for syn-proxy, is sent or dropped for a reason; the rest is handed over.
+    const hits = side.stat('flowHits') - at.hits + answered() - at.answered;
     expect(side.stat('txPackets') - at.sent + drops() - at.drops, `seed ${seed}, step ${step}`).toBe(hits);
     bad.vectors(n);
     if (codeOf(() => native.flush(side.id)) === 'BAD_ARG') seen.refused++;
