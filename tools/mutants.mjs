@@ -50,7 +50,7 @@ const MUTANTS = [
   [DIFF, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],
   [DIFF, 'native: old generation', ENGINE, 'd.adjGen != pass.generation', 'false'],
   [DIFF, 'native: neighbour to be asked', ENGINE, '(word & ADJ_F_READY) == 0', 'false'],
-  [DIFF, 'native: SYN over a closing connection', RULES, '|| proto.slow[flags] != 0', ''],
+  [DIFF, 'native: SYN over a closing connection', RULES, '|| proto.slow[table][flags] != 0', ''],
   [DIFF, 'native: computed checksum 0', REWRITE, 'now == 0 ? 0xffff : now', 'now'],
   [DIFF, 'native: SACK blocks', REWRITE, 'kind == SACK && edge', 'false && edge'],
   [DIFF, 'native: SACK blocks on odd bytes', REWRITE, '(edge & 1) != 0', 'false'],

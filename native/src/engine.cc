@@ -6,6 +6,7 @@
 #include "rewrite.h"
 #include "storm.h"
 #include "syn_answer.h"
+#include "toa.h"
 
 namespace dpvs {
 
@@ -39,6 +40,7 @@ inline void observe_tcp(Conn4& c, const char* l4, uint32_t len, bool same) {
   const uint32_t seq = load32(l4 + 4) + (len - header) + ((flags & TCP_SYN) != 0) + ((flags & TCP_FIN) != 0);
   const uint32_t ack = (flags & TCP_ACK) != 0 ? load32(l4 + 8) : 0;
   const bool first = (flags & TCP_SYN) != 0;
+  if (unlikely(first)) c.isnOut = load32(l4 + 4);
   if (first || static_cast<int32_t>(seq - c.endSeq) > 0) c.endSeq = seq;
   if (first || ((flags & TCP_ACK) != 0 && static_cast<int32_t>(ack - c.endAck) > 0)) c.endAck = ack;
 }
@@ -66,7 +68,7 @@ constexpr uint16_t NUMBERS = FLOW_ACTION_SEQ | FLOW_ACTION_ACK | JOINED;
 
 /** Actions that are carried out here. */
 constexpr bool is_known(uint16_t actions) {
-  return (actions & ~NUMBERS) == REWRITE || actions == FLOW_ACTION_MAC_ONLY || actions == FLOW_ACTION_ENCAP_IPIP;
+  return (actions & ~(NUMBERS | FLOW_ACTION_CLIENT_ADDR)) == REWRITE || actions == FLOW_ACTION_MAC_ONLY || actions == FLOW_ACTION_ENCAP_IPIP;
 }
 
 /** Sequence and acknowledgement numbers of a segment, its window and time stamps. */
@@ -141,6 +143,7 @@ inline __attribute__((always_inline)) bool forward(Pass& pass, rte_mbuf* m, char
         m->data_off + ETH_HEADER < headroom_for(actions, a)) {
       return false;
     }
+    if ((actions & FLOW_ACTION_CLIENT_ADDR) != 0 && (!tcp || out != DIR_IN || !may_tell(lc.flows.conn(ref), l3, total))) return false;
     if (a.port != pass.to.port) pass.to = turned(lc, pass.to, a.port);
   }
   if (unlikely(total < MIN_FRAME - ETH_HEADER && m->data_off + MIN_FRAME > m->buf_len)) return false;
@@ -181,6 +184,11 @@ inline __attribute__((always_inline)) bool forward(Pass& pass, rte_mbuf* m, char
   const char* received = l3 - ETH_HEADER;
   uint32_t len = ETH_HEADER + total;
   if (likely((actions & REWRITE) != 0)) {
+    if (unlikely((actions & FLOW_ACTION_CLIENT_ADDR) != 0)) {
+      l3 = tell(lc, lc.flows.conn(ref), l3);
+      len = ETH_HEADER + load16(l3 + offsetof(rte_ipv4_hdr, total_length));
+    }
+    if (unlikely((flags & TCP_SYN) != 0)) leave_room(lc.flows.conn(ref), l3 + IP_HEADER);
     rewrite(d, l3, pass.hops);
     if (tcp && (actions & NUMBERS) != 0) shift(lc.flows.conn(ref), out, l3 + IP_HEADER);
   } else {

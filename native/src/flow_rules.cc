@@ -119,7 +119,7 @@ Napi::Value set_clock(const Napi::CallbackInfo& info) {
 }
 
 uint8_t step_of(const ProtoRules& proto, uint32_t table, uint32_t flags, uint32_t state) {
-  if (!proto.known || table == Steps::NOTHING || proto.slow[flags] != 0) return Steps::NOT_OURS;
+  if (!proto.known || table == Steps::NOTHING || proto.slow[table][flags] != 0) return Steps::NOT_OURS;
   const uint8_t event = proto.event_of[flags];
   return event == NO_EVENT ? static_cast<uint8_t>(state) : proto.next[table][event][state];
 }

@@ -23,8 +23,8 @@ struct ProtoRules {
   uint32_t active = 0;
   /** Event by the byte of TCP flags. */
   uint8_t event_of[256] = {};
-  /** Not 0 for those whose packets are for TypeScript. */
-  uint8_t slow[256] = {};
+  /** By table, too: not 0 for those whose packets are for TypeScript. */
+  uint8_t slow[TABLES][256] = {};
   uint8_t next[TABLES][EVENTS][STATES] = {};
 };
 

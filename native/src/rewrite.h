@@ -17,6 +17,7 @@ namespace dpvs {
 constexpr uint32_t TCP_CHECKSUM = 16;
 constexpr uint32_t UDP_CHECKSUM = 6;
 constexpr uint32_t VLAN_TAG = 4;
+constexpr uint32_t TOA_LEN = 8;
 constexpr uint8_t TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10;
 
 /** As fold() of src/wire/checksum.ts. */
@@ -177,7 +178,8 @@ inline char* encapsulate(const Dir4& d, char* l3) {
 
 /** Room in front of `l3` that actions and Ethernet header need. */
 inline uint32_t headroom_for(uint16_t actions, const Adjacency& a) {
-  return ETH_HEADER + ((actions & FLOW_ACTION_ENCAP_IPIP) != 0 ? IP_HEADER : 0) + (a.vlanTci != 0 ? VLAN_TAG : 0);
+  return ETH_HEADER + ((actions & FLOW_ACTION_ENCAP_IPIP) != 0 ? IP_HEADER : 0) +
+         ((actions & FLOW_ACTION_CLIENT_ADDR) != 0 ? TOA_LEN : 0) + (a.vlanTci != 0 ? VLAN_TAG : 0);
 }
 
 /** Destination and source address of a frame. */

@@ -259,7 +259,7 @@ export const FLOW_ACTION = {
   SEQ: 4,
   ENCAP_IPIP: 8,
   MAC_ONLY: 16,
-  /** The client's address has still to be delivered (src/ipvs/client-addr): every packet is for the stack. */
+  /** The client's address has still to be delivered (src/ipvs/client-addr): unless by TOA, every packet is for the stack. */
   CLIENT_ADDR: 32,
   /** Acknowledgement numbers and SACK blocks are shifted: by `seqDelta`, or with SEQ by what is taken off the other direction. */
   ACK: 64,
@@ -322,6 +322,9 @@ export const DIR4 = struct(
   },
   64,
 );
+
+/** Low byte of `CONN4.clientAddr`: TOA, the one way that the native loop knows. */
+export const WAY_TOA = 1;
 
 /** `DIR4.fwd` of SNAT: who opens sends in DIR_OUT. */
 export const FWD_SNAT = 6;
@@ -543,6 +546,7 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   DEST_F_EXCEPTION,
   DEST_F_LISTED,
   FWD_SNAT,
+  WAY_TOA,
   VERDICT_LISTS: VERDICT.lists,
   VERDICT_INFO: VERDICT.info,
   VERDICT_BUCKETS: VERDICT.buckets,

@@ -123,7 +123,7 @@ export interface FlowProto {
   next: Uint8Array;
   /** Event by the byte of TCP flags (0 where the protocol has none); 255 = no event. 256 entries. */
   eventOf: Uint8Array;
-  /** 1 for the bytes of TCP flags whose packets are for TypeScript. 256 entries. */
+  /** `slow[table * 256 + flags]`: 1 for the bytes of TCP flags whose packets are for TypeScript. */
   slow: Uint8Array;
   /** By state: 1 = counted as active. */
   active: Uint8Array;

@@ -102,6 +102,11 @@ export class Wheel {
     return this.list[id]! >= 0;
   }
 
+  /** True when an id is scheduled for this time or an earlier one. */
+  comesBy(id: number, atMs: number): boolean {
+    return this.list[id]! >= 0 && ((Math.ceil(atMs / TICK_MS) - this.deadline[id]!) | 0) >= 0;
+  }
+
   /**
    * Sets the deadline of an id, in place of the one that it had.
    * @param atMs on the clock of `advance`; at most 2^32 ms ahead of it

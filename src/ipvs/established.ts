@@ -34,7 +34,7 @@ import * as udp from '../wire/udp.js';
 import { flowRules, NONE } from './flow-rules.js';
 import type { Ipvs } from './ipvs.js';
 import { PROTO_BY_NUMBER } from './proto/index.js';
-import { TABLE_OUT } from './proto/table.js';
+import { TABLE_IN, TABLE_OUT } from './proto/table.js';
 import { shiftNumbers } from './xmit/seq.js';
 
 /** Lets the packets that a stack receives take the short way. */
@@ -126,7 +126,9 @@ function quiet(rules: FlowRules, number: number): Uint8Array {
         const event = proto.eventOf[flags]!;
         const row = (table * proto.events + event) * proto.states;
         const moves = event !== NONE && proto.next[row + state] !== state;
-        if (!moves && proto.slow[flags] === 0) out[(table * FLAGS + flags) * STATES + state] = 1;
+        // What is slow from the client is so from anybody here: SYNs have options that may have to change.
+        if (!moves && proto.slow[TABLE_IN * FLAGS + flags] === 0)
+          out[(table * FLAGS + flags) * STATES + state] = 1;
       }
   return out;
 }

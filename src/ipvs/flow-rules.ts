@@ -3,7 +3,7 @@ import { Bytes } from '../core/bytes.js';
 import type { FlowProto, FlowRules } from '../core/native.js';
 import * as tcp from '../wire/tcp.js';
 import { PROTOS } from './proto/index.js';
-import { NO_EVENT, type Proto } from './proto/table.js';
+import { NO_EVENT, type Proto, TABLE_IN, TABLE_IN_ONLY, TABLE_OUT } from './proto/table.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 import { TCP_DEFAULTS } from './xmit/xmit.js';
 
@@ -41,7 +41,11 @@ function flowProto(proto: Proto): FlowProto {
       const event = proto.event(b, 0, tcp.HEADER_LEN);
       return event === NO_EVENT ? NONE : event;
     }),
-    slow: byFlags((b) => Number(proto.slow?.(b, 0) ?? false)),
+    slow: Uint8Array.from(
+      [TABLE_IN, TABLE_OUT, TABLE_IN_ONLY].flatMap((table) => [
+        ...byFlags((b) => Number(proto.slow?.(b, 0, table) ?? false)),
+      ]),
+    ),
     active: Uint8Array.from(proto.states, (s) => Number(s.active === true)),
     observe: proto.observe !== undefined,
   };

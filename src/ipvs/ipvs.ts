@@ -59,6 +59,7 @@ import { Synproxy, type SynproxyHost } from './synproxy/synproxy.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 import { NO_TEMPLATE, Templates } from './templates.js';
 import { Unrecorded } from './unrecorded.js';
+import { foresee } from './xmit/nexthop.js';
 import { TunnelMtus } from './xmit/tunnel-mtu.js';
 import { TCP_DEFAULTS, type TcpConfig, type Xmit, type XmitContext } from './xmit/xmit.js';
 import { Ways } from './xmit/ways.js';
@@ -219,6 +220,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       tcp: { ...TCP_DEFAULTS, ...config.tcp },
       isn: new Isn(new Uint32Array(shared.secret).subarray(SECRET_ISN)),
       ways: new Ways(),
+      lastRouter: { route: undefined, generation: 0, adj: 0, mtu: 0 },
       outerId: 0,
       uoaOption: config.uoaMode === 'ipo',
       uoaMaxTrail: config.uoaMaxTrail ?? 0,
@@ -584,11 +586,29 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     if (!whole) this.dropFor(p, svc, DROP.L4_BAD_HEADER);
     else if (svc.synproxy) this.synproxy.stray(p, svc, l3, l4);
     else if (!proto.opens(b, l4)) this.midway(p, svc, proto, l3, l4, saddr, sport, daddr, dport);
-    else if (this.letsIn(p, svc, l3)) {
-      const c = this.open(p, svc, saddr, sport, daddr, dport);
-      if (c !== 0) this.forward(p, c, XMIT_BY_FWD[this.table.records.fwd(c)]!.opens, proto, l3, l4);
-    }
+    else this.connect(p, svc, proto, l3, l4, saddr, sport, daddr, dport);
     return STOLEN;
+  };
+
+  /** Opens a connection by packet `p`, if the service takes it. Takes ownership. */
+  private readonly connect = (
+    p: number,
+    svc: Svc,
+    proto: Proto,
+    l3: number,
+    l4: number,
+    saddr: number,
+    sport: number,
+    daddr: number,
+    dport: number,
+  ): void => {
+    if (!this.letsIn(p, svc, l3)) return;
+    const c = this.open(p, svc, saddr, sport, daddr, dport);
+    if (c === 0) return;
+    const { opens, rewrites } = this.modeOf(c);
+    this.forward(p, c, opens, proto, l3, l4);
+    if (rewrites) foresee(this.x, this.table.records.dir(c, 1 - opens));
+    if (!this.table.isTimed(c)) this.table.setTimeout(c, this.initTimeoutMs, this.packets.nowMs);
   };
 
   /**
@@ -819,8 +839,8 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       r.setTemplate(c, template);
       this.templates.hold(template, svc.persistent, packets.nowMs);
     }
-    const timeoutMs = onceState < 0 ? this.initTimeoutMs : this.timeoutOf(c, svc.proto, onceState);
-    table.setTimeout(c, timeoutMs, packets.nowMs);
+    // Others get theirs with the state that their first packet leads to.
+    if (onceState >= 0) this.restart(c, svc.proto, onceState);
     dest.xmit.opened?.(this.x, p, c, svc);
     return c;
   };

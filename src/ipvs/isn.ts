@@ -2,17 +2,17 @@
  * Initial sequence numbers for connections to real servers, RFC 6528: a clock, so that one that follows on the same ends begins
  * behind its predecessor, plus a keyed hash of the ends, so that nobody foretells those of others.
  */
-import { KEY_WORDS, SipHash } from '../core/siphash.js';
+import { Chaskey, KEY_WORDS } from '../core/chaskey.js';
 
 /** Ticks of 64 ns, as Linux has them: the numbers come round in 275 s, more than twice the life of a segment. */
 const TICKS_PER_MS = 15625;
 
 export class Isn {
-  private readonly hash: SipHash;
+  private readonly hash: Chaskey;
 
   /** @param secret of the instance, at least KEY_WORDS words */
   constructor(secret: Uint32Array) {
-    this.hash = new SipHash(secret.slice(0, KEY_WORDS));
+    this.hash = new Chaskey(secret.slice(0, KEY_WORDS));
   }
 
   /** @param ports source port in the upper half */

@@ -6,7 +6,7 @@
  */
 import { Bytes } from '../core/bytes.js';
 import { addDelta, delta16, fold, sum } from './checksum.js';
-import { HEADER_LEN, headerLen, setHeaderLen } from './tcp.js';
+import { HEADER_LEN, headerLen } from './tcp.js';
 
 export const OPT_END = 0;
 export const OPT_NOP = 1;
@@ -149,7 +149,8 @@ export class List {
   writeTo(b: Bytes, l4: number, oldSum: number): number {
     const word = b.u16(l4 + DATA_OFF);
     for (let i = 0; i < this.length; i++) b.setU8(l4 + HEADER_LEN + i, this.bytes.u8(i));
-    setHeaderLen(b, l4, HEADER_LEN + this.length);
+    // The reserved bits beside it stay (RFC 9768 uses one).
+    b.setU8(l4 + DATA_OFF, ((HEADER_LEN + this.length) << 2) | (b.u8(l4 + DATA_OFF) & 15));
     const now = fold(sum(b, l4 + HEADER_LEN, this.length));
     return addDelta(delta16(oldSum, now), delta16(word, b.u16(l4 + DATA_OFF)));
   }

@@ -3,9 +3,11 @@
  * client that may be the first one which the real server's program gets to see: those that acknowledge its SYN and nothing
  * more, up to the first byte that one end has sent and the other acknowledged: from then on there is a connection, which the
  * option has come with. The SYN itself goes without: SYNs are answered before anybody is known to be there.
+ *
+ * The native loop does the same (native/src/toa.h), unless other options have to make way.
  */
 import { EVENT } from '../../core/events.js';
-import { DIR_IN, FLOW_ACTION } from '../../core/layout.js';
+import { DIR_IN, FLOW_ACTION, WAY_TOA } from '../../core/layout.js';
 import { addDelta, applyDelta, delta16, update16 } from '../../wire/checksum.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import * as tcp from '../../wire/tcp.js';
@@ -20,7 +22,7 @@ const LEN = 8;
 const options = new List();
 
 export const toa: Way = {
-  number: 1,
+  number: WAY_TOA,
   overhead: LEN,
 
   carry(x, p, c, mtu) {

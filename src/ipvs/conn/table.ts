@@ -3,7 +3,7 @@
  * and expiry. Creating and releasing allocate nothing.
  *
  * Expiry is lazy: a packet only stores when it was seen. When the timer of a connection fires too early for
- * that, it is set again for the rest; only a change of the timeout itself touches the wheel.
+ * that, it is set again for the rest; only a timeout that ends before the timer comes touches the wheel.
  *
  * The index is far larger than the caches. So what can wait goes to it by the batch, and waits for memory once: connections
  * that are known to be unique are inserted before the next lookup, timers that have come are taken from the wheel first
@@ -120,11 +120,15 @@ export class ConnTable {
     return this.index.owner(l3, l4, inverse);
   }
 
-  /** Gives a connection the timeout that begins now. */
+  /** Gives a connection, whose last packet has just been noted, the timeout that begins now. */
   readonly setTimeout = (c: number, timeoutMs: number, nowMs: number): void => {
     this.records.setTimeoutMs(c, timeoutMs);
-    this.wheel.schedule(c, nowMs + timeoutMs);
+    // A timer that comes earlier is set for the rest when it comes: a short connection's is touched once or twice.
+    if (!this.wheel.comesBy(c, nowMs + timeoutMs)) this.wheel.schedule(c, nowMs + timeoutMs);
   };
+
+  /** True for a connection that has a timeout. */
+  readonly isTimed = (c: number): boolean => this.wheel.isScheduled(c);
 
   /** Ends a connection: out of the index, off the wheel, record free. */
   readonly release = (c: number): void => {

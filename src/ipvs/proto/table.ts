@@ -93,8 +93,8 @@ export interface Proto {
   event(b: Bytes, l4: number, end: number): number;
   /** True when a packet without a connection may be given a new one. */
   opens(b: Bytes, l4: number): boolean;
-  /** True for packets of known connections that neither native loop nor short way may forward, by their TCP flags. */
-  slow?(b: Bytes, l4: number): boolean;
+  /** True for packets of known connections that the native loop must not forward, by their TCP flags and state table. */
+  slow?(b: Bytes, l4: number, table: number): boolean;
   /** True for a packet that has opened connection `c` already, and comes again. */
   isRepeated?(r: Records, c: number, b: Bytes, l4: number): boolean;
   /** Writes the ports where they do not stand first in the header. The checksum is the caller's business. */

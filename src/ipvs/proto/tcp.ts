@@ -7,7 +7,7 @@ import { PROTO_TCP } from '../../wire/ipv4.js';
 import * as wire from '../../wire/tcp.js';
 import type { Records } from '../conn/records.js';
 import type { XmitContext } from '../xmit/xmit.js';
-import { compile, NO_EVENT, ofOneShape, type Proto } from './table.js';
+import { compile, NO_EVENT, ofOneShape, type Proto, TABLE_OUT } from './table.js';
 import { resetBoth } from './tcp-reset.js';
 import { isStorm, observeStorm } from './tcp-storm.js';
 
@@ -101,9 +101,10 @@ export const tcp: Proto = {
     return (wire.flags(b, l4) & (SYN | ACK | RST | FIN)) === SYN;
   },
 
-  /** Their options are for TypeScript, and whether they open a connection. */
-  slow(b: Bytes, l4: number): boolean {
-    return (wire.flags(b, l4) & SYN) !== 0;
+  /** Options of a client's SYN are for TypeScript, and whether it opens a connection. */
+  slow(b: Bytes, l4: number, table: number): boolean {
+    const flags = wire.flags(b, l4);
+    return (flags & SYN) !== 0 && (table !== TABLE_OUT || (flags & ACK) === 0);
   },
 
   /**

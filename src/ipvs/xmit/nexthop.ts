@@ -4,6 +4,7 @@
  */
 import { DROP } from '../../core/drops.js';
 import { FLOW_ACTION } from '../../core/layout.js';
+import type { Route } from '../../inet/api.js';
 import * as icmp from '../../wire/icmp.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import { D, type Records } from '../conn/records.js';
@@ -42,6 +43,33 @@ export function nextHop(x: XmitContext, p: number, dir: number): number {
   return adj;
 }
 
+/**
+ * Finds the adjacency of a direction that no packet has gone in yet, so that the native loop can take its first one. Only routers, and
+ * neighbours that are in use: who opens a connection makes no entry in the neighbour table.
+ */
+export function foresee(x: XmitContext, dir: number): void {
+  const { inet, records: r, ways, lastRouter } = x;
+  const { generation } = inet;
+  const to = r.bytes.u32(dir + D.newDaddr);
+  const known = ways.find(to, generation);
+  if (known !== 0) {
+    note(r, dir, known, generation, ways.mtu);
+    return;
+  }
+  const route = inet.lookup(to);
+  if (route === undefined || route.local || route.via === 0) return;
+  if (route !== lastRouter.route || generation !== lastRouter.generation) {
+    lastRouter.adj = inet.adjacency(route.ifindex, route.via);
+    lastRouter.mtu = mtuOf(route, inet.adjMtu(lastRouter.adj));
+    lastRouter.route = route;
+    lastRouter.generation = generation;
+  }
+  if (lastRouter.adj !== 0) note(r, dir, lastRouter.adj, generation, lastRouter.mtu);
+}
+
+const mtuOf = (route: Route, linkMtu: number): number =>
+  route.mtu !== 0 && route.mtu < linkMtu ? route.mtu : linkMtu;
+
 /** Sends a datagram to `adj`, in fragments when it is larger than `mtu` (DF has been looked at). Takes ownership. */
 export function deliver(x: XmitContext, p: number, mtu: number, adj: number): void {
   if (x.packets.len(p) <= mtu) x.inet.xmit(p, adj);
@@ -76,8 +104,7 @@ function resolve(x: XmitContext, p: number, dir: number): number {
     packets.drop(p, DROP.NEIGH_TABLE_FULL);
     return 0;
   }
-  const linkMtu = inet.adjMtu(adj);
-  let mtu = route.mtu !== 0 && route.mtu < linkMtu ? route.mtu : linkMtu;
+  let mtu = mtuOf(route, inet.adjMtu(adj));
   if (plain) {
     if (route.via === 0) x.ways.remember(to, inet.generation, adj, mtu);
   } else {

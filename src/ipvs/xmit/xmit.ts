@@ -1,7 +1,7 @@
 /** What a forwarding mode is. A new one is a file in this folder and a line in `index.ts`. */
 import { DIR_IN, DIR_OUT } from '../../core/layout.js';
 import type { Packets } from '../../core/packet.js';
-import type { Inet } from '../../inet/api.js';
+import type { Inet, Route } from '../../inet/api.js';
 import { D, type Records } from '../conn/records.js';
 import type { Isn } from '../isn.js';
 import type { DestStats } from '../dest-stats.js';
@@ -42,6 +42,8 @@ export interface XmitContext {
   readonly tcp: TcpConfig;
   readonly isn: Isn;
   readonly ways: Ways;
+  /** What `foresee` of nexthop.ts has found last. */
+  readonly lastRouter: { route: Route | undefined; generation: number; adj: number; mtu: number };
   /** How UDP tells the client's address: by an IPv4 option, else by a header of its own; in so many datagrams, 0 = not. */
   readonly uoaOption: boolean;
   readonly uoaMaxTrail: number;

@@ -352,6 +352,8 @@ export class World {
     const { r, due } = this;
     const flags = f[47]! & (F.SYN | F.ACK | F.RST | F.FIN);
     if (flags !== (device === 0 ? F.SYN | F.ACK : F.SYN) || f[14] !== 0x45) return;
+    // A host inside whose SYN-ACK is routed: what it is answered would leave with the tuple of what SNAT translates.
+    if (f.readUInt32BE(26) >>> 8 === ip('192.168.1.0') >>> 8) return;
     const end = 34 + (f[46]! >>> 4) * 4;
     const stamp = f.subarray(54, end).indexOf(Buffer.from([8, 10]));
     const next = {

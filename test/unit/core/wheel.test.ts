@@ -408,3 +408,19 @@ describe('timing wheel, against a naive model', () => {
     );
   });
 });
+
+describe('whether a timer comes by a time', () => {
+  it('counts in ticks, across 2^32 ms and for ids that are late', () => {
+    const start = 2 ** 34 - 10;
+    const { wheel } = recorder(4, start);
+    expect(wheel.comesBy(0, start + HOUR)).toBe(false);
+    wheel.schedule(0, start + 100);
+    expect(wheel.comesBy(0, start + 100)).toBe(true);
+    expect(wheel.comesBy(0, start + 100 + HOUR)).toBe(true);
+    expect(wheel.comesBy(0, start + 100 - TICK_MS)).toBe(false);
+    wheel.schedule(1, start - 5);
+    expect(wheel.comesBy(1, start + 1)).toBe(true);
+    wheel.cancel(0);
+    expect(wheel.comesBy(0, start + HOUR)).toBe(false);
+  });
+});

@@ -98,10 +98,12 @@ describe.each(CASES)('%s of %s', (mode, proto) => {
   it('looks its next hop up once, and again when routes have changed', () => {
     const rig = rigOf(mode, proto);
     rig.fromClient(fromClient(proto), fromClient(proto));
-    expect(rig.inet.lookups).toBe(1);
+    // With answers their way to the client is looked for at once.
+    const ways = mode === 'nat' ? 2 : 1;
+    expect(rig.inet.lookups).toBe(ways);
     rig.inet.generation++;
     expect(rig.fromClient(fromClient(proto))).toEqual([toServer(mode, proto)]);
-    expect(rig.inet.lookups).toBe(2);
+    expect(rig.inet.lookups).toBe(ways + 1);
   });
 
   it('drops what has no route, and what leads to ourselves', () => {
