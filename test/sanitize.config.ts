@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     pool: 'forks',
-    fileParallelism: false,
+    maxWorkers: 2,
     setupFiles: ['test/support/seed.ts'],
     include: ['test/native/**/*.test.ts', 'test/packet/**/*.test.ts'],
     testTimeout: 120_000,

@@ -106,8 +106,8 @@ export async function judgeFile(pcap: string, options: JudgeOptions = {}): Promi
   return badFrames(await succeed(tshark(pcap, options), { timeoutMs: 120_000 }));
 }
 
-/** Judges while the file is written, with what the CPUs have to spare, and ends when its writer (process `$2`) has ended. */
-const ALONGSIDE = 'file=$1; pid=$2; shift 2; tail -c +1 -s 0.1 -f --pid="$pid" "$file" | nice -n 19 "$@"';
+/** Judges file `$1` while process `$2` writes it, with what the CPUs have to spare. One process, so that it can be ended. */
+const ALONGSIDE = 'exec nice -n 19 "${@:3}" < <(exec tail -c +1 -s 0.1 -f --pid="$2" "$1" 2>/dev/null)';
 
 export class Recorder {
   private constructor(
@@ -125,7 +125,7 @@ export class Recorder {
       if (!tcpdump.running) throw new Error(tcpdump.stderr);
       return tcpdump.stderr.includes('listening on');
     });
-    const judge = ['sh', '-c', ALONGSIDE, 'sh', file, String(tcpdump.process.pid), ...tshark('-')];
+    const judge = ['bash', '-c', ALONGSIDE, 'bash', file, String(tcpdump.process.pid), ...tshark('-')];
     return new Recorder(tcpdump, t.keep('lb', judge), file);
   }
 
