@@ -357,7 +357,7 @@ static bool answer(int side, struct rte_mbuf *m) {
       reply = RTE_TCP_PSH_FLAG | RTE_TCP_ACK_FLAG;
       reply_payload = 4;
     } else {
-      add(F_LIVES, 1);
+      if (!walk) add(F_LIVES, 1);
       return false;
     }
   } else {
