@@ -150,13 +150,10 @@ ipvs_defs {
   ] as const) {
     const svc = { proto: 'tcp', addr: vip, port } as const;
     await client.call('svc.add', { svc, scheduler: 'rr' });
-    for (const n of [200, 201, 202, 203]) {
-      await client.call('laddr.add', {
-        svc,
-        addr: `${SUBNET}.${n + (host.endsWith('2') ? 20 : 0)}`,
-        dev: 'dpdk0',
-      });
-    }
+    // Each instance has its own: the real servers are the same.
+    const first = 200 + 4 * Number(host.at(-1));
+    for (let n = first; n < first + 4; n++)
+      await client.call('laddr.add', { svc, addr: `${SUBNET}.${n}`, dev: 'dpdk0' });
     for (const addr of servers) await client.call('dest.add', { svc, dest: { addr, port }, fwd: 'fullnat' });
   }
   client.close();
