@@ -101,6 +101,7 @@ export const PCAP: Scenario[] = [
   {
     name: 'pcap-1k',
     what: 'net_pcap to net_null, client to server only, 1 k flows',
+    slow: true,
     run: (c) => measure(c, 'pcap-1k', 1000, { flow: 0.6, typescript: 0.15 }),
   },
 ];

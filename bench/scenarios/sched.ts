@@ -103,6 +103,6 @@ async function picks(c: Context): Promise<void> {
 }
 
 export const SCHED: Scenario[] = [
-  { name: 'sched-table', what: 'building the tables of schedulers', run: tables },
+  { name: 'sched-table', what: 'building the tables of schedulers', slow: true, run: tables },
   { name: 'sched-pick', what: 'choosing a real server', slow: true, run: picks },
 ];
