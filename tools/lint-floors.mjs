@@ -20,7 +20,7 @@ const MAY = {
   control: ['core'],
   config: ['core'],
   // The registry of schedulers is data for help and reference page.
-  cli: ['control', 'core/errors', 'core/match', 'core/range', 'core/stats', 'ipvs/sched/index'],
+  cli: ['control', 'core/errors', 'core/match', 'wire/range', 'core/stats', 'ipvs/sched/index'],
 };
 /** Types vanish when compiled, so the shapes of commands and results may be named on every floor above `netif`, and of settings in `config`. */
 const MAY_TYPES = {

@@ -40,6 +40,23 @@ export interface Run {
   detail?: Record<string, unknown>;
 }
 
+/** A run whose result is no rate of packets: `value` and what differs is filled in. */
+export const plainRun = (path: Run['path'], flows: number): Omit<Run, 'name' | 'mode'> => ({
+  proto: '-',
+  flows,
+  lcores: 1,
+  frameBytes: 64,
+  path,
+  mpps: 0,
+  nsPerPacket: 0,
+  lossPct: 0,
+  baseline: null,
+  ratio: null,
+  min: 0,
+  max: 0,
+  perCpuSecond: 0,
+});
+
 export interface Report {
   machine: Record<string, string | number>;
   versions: Record<string, string>;

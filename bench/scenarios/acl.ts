@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Dpvs, type Forwarder } from '../lib/forwarder.js';
 import { type Contestant, inTurns, rate, ratioOf, slice, type Slice } from '../lib/measure.js';
 import { ip, NET, text } from '../lib/network.js';
-import type { Run } from '../lib/results.js';
+import { plainRun, type Run } from '../lib/results.js';
 import { residentBytes } from '../lib/threads.js';
 import type { Context, Scenario } from './context.js';
 import { open, pmd, verify } from './packets.js';
@@ -30,22 +30,6 @@ async function load(d: Dpvs, first: string, n: number): Promise<number> {
   }
   return Number(process.hrtime.bigint() - begin) / 1e9;
 }
-
-const row = (path: Run['path'], flows: number): Omit<Run, 'name' | 'mode'> => ({
-  proto: TRAFFIC.proto,
-  flows,
-  lcores: 1,
-  frameBytes: TRAFFIC.frame,
-  path,
-  mpps: 0,
-  nsPerPacket: 0,
-  lossPct: 0,
-  baseline: null,
-  ratio: null,
-  min: 0,
-  max: 0,
-  perCpuSecond: 0,
-});
 
 async function started(c: Context, path: 'flow' | 'typescript'): Promise<Dpvs> {
   c.say(`starting dpvs (${path})`);
@@ -77,7 +61,8 @@ async function loading(c: Context, d: Dpvs, path: 'flow' | 'typescript'): Promis
   c.add({
     name: 'acl',
     mode: `loading 1 M entries at half load: ${lost.toFixed(3)} % lost, longest gap of the lcore's own ${gapMs.toFixed(2)} ms, ${grown.toFixed(0)} MiB more`,
-    ...row(path, TRAFFIC.flows),
+    ...plainRun(path, TRAFFIC.flows),
+    proto: TRAFFIC.proto,
     value: seconds,
     unit: 's',
     detail: { gapMs, grownMiB: grown, lostPct: lost },
@@ -110,7 +95,7 @@ async function flood(c: Context, d: Dpvs, path: 'flow' | 'typescript'): Promise<
   c.add({
     name: 'acl',
     mode: 'SYNs of 1 M clients, each on the list',
-    ...row(path, CLIENTS),
+    ...plainRun(path, CLIENTS),
     proto: 'tcp',
     ...own,
     value: own.perCpuSecond,
@@ -147,7 +132,8 @@ async function acl(c: Context): Promise<void> {
       c.add({
         name: 'acl',
         mode: what,
-        ...row(path, TRAFFIC.flows),
+        ...plainRun(path, TRAFFIC.flows),
+        proto: TRAFFIC.proto,
         ...rate(own),
         baseline: 'testpmd 5tswap',
         ratio: ratio.median,

@@ -3,28 +3,12 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Dpvs } from '../lib/forwarder.js';
 import { residentBytes } from '../lib/threads.js';
-import type { Run } from '../lib/results.js';
+import { plainRun } from '../lib/results.js';
 import type { Context, Scenario } from './context.js';
 import { open } from './packets.js';
 
 /** The plugin's own note of a connection (struct learnt). */
 const LEARNT_BYTES = 12;
-
-const row = (path: Run['path'], flows: number): Omit<Run, 'name' | 'mode'> => ({
-  proto: '-',
-  flows,
-  lcores: 1,
-  frameBytes: 64,
-  path,
-  mpps: 0,
-  nsPerPacket: 0,
-  lossPct: 0,
-  baseline: null,
-  ratio: null,
-  min: 0,
-  max: 0,
-  perCpuSecond: 0,
-});
 
 /** The growth of the process from an instance for 128 k connections to one with 1 M open, all that belongs to it included. */
 async function memory(c: Context): Promise<void> {
@@ -61,7 +45,7 @@ async function memory(c: Context): Promise<void> {
     c.add({
       name: 'memory',
       mode: 'resident memory of a connection, index and both directions included',
-      ...row(path, flows),
+      ...plainRun(path, flows),
       value: (after - before) / flows,
       unit: 'bytes',
       target: { of: 'value', sign: '<=', bound: 256 },
@@ -92,7 +76,7 @@ async function idle(c: Context): Promise<void> {
     c.add({
       name: 'idle-cpu',
       mode: 'CPU of an idle instance, idle_sleep auto',
-      ...row(path, 0),
+      ...plainRun(path, 0),
       value: all,
       unit: '%',
       detail: { lcorePct: lcore },

@@ -3,22 +3,10 @@ import { getHeapStatistics } from 'node:v8';
 import { SCHEDULERS, schedulerByName } from '../../src/ipvs/sched/index.js';
 import type { Load, Scheduler } from '../../src/ipvs/sched/scheduler.js';
 import type { Dest } from '../../src/ipvs/service.js';
-import type { Run } from '../lib/results.js';
+import { plainRun } from '../lib/results.js';
 import type { Context, Scenario } from './context.js';
 
-const row: Omit<Run, 'name' | 'mode' | 'value' | 'unit' | 'min' | 'max'> = {
-  proto: '-',
-  flows: 0,
-  lcores: 1,
-  frameBytes: 0,
-  path: 'typescript',
-  mpps: 0,
-  nsPerPacket: 0,
-  lossPct: 0,
-  baseline: null,
-  ratio: null,
-  perCpuSecond: 0,
-};
+const row = { ...plainRun('typescript', 0), frameBytes: 0 };
 
 const load: Load = { usable: (d) => d.weight > 0, active: () => 3, inactive: () => 5 };
 

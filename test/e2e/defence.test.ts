@@ -4,36 +4,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Balanced, settled } from '../support/balanced.js';
 import { type Kept, until } from '../support/process.js';
 import { ADDRESS } from '../support/topology.js';
+import { FLOODED_IPVS, startSinks, wave } from '../support/udp-flood.js';
 
-const here = (path: string): string => fileURLToPath(new URL(`../support/agents/${path}`, import.meta.url));
-const FLOOD = here('udpflood.py');
-const BURST = here('tcp-burst.mjs');
-/** Takes datagrams and never answers. */
-const SINK =
-  'import socket,time; s=socket.socket(2,2); s.bind(("",9)); print("ready",flush=True); time.sleep(600)';
+const BURST = fileURLToPath(new URL('../support/agents/tcp-burst.mjs', import.meta.url));
 const WAVE = 200_000;
 const { vip, client, rs1, rs2 } = ADDRESS;
 const OTHER = '192.168.100.77';
 const HTTP = `${vip}:80`;
 
-/** Connections that have ended go soon; what nobody has answered stays, so that only the flood's own pressure ends it. */
-const IPVS = `
-    tcp {
-        timeout {
-            fin_wait 2
-            time_wait 2
-            close 2
-            close_wait 2
-            last_ack 2
-        }
-    }
-    conn {
-        flood_idle 600
-    }`;
-
 let b: Balanced;
 beforeAll(async () => {
-  b = await Balanced.start('tap', { lcores: 2, ipvs: IPVS });
+  b = await Balanced.start('tap', { lcores: 2, ipvs: FLOODED_IPVS });
   b.t.sh('client', `ip address add ${OTHER}/24 dev eth0`);
 });
 afterAll(() => b?.remove());
@@ -127,16 +108,8 @@ describe('limits of a source', () => {
 });
 
 describe('a connection table that a UDP flood fills to the brim', () => {
-  const wave = async (seed: number): Promise<number> => {
-    const args = ['eth0', b.link.mac, vip, '9', String(WAVE), String(seed)];
-    return (JSON.parse(await b.t.succeed('client', ['python3', FLOOD, ...args])) as { sent: number }).sent;
-  };
-
   it('keeps established connections and lets new ones in, and says so', async () => {
-    for (const host of ['rs1', 'rs2'] as const) {
-      const sink = b.t.keep(host, ['python3', '-c', SINK]);
-      await until('the sink listens', () => sink.stdout.includes('ready'));
-    }
+    await startSinks(b.t);
     await b.daemon.ok('ipvsadm', '-A', '-u', `${vip}:9`, '-s', 'rr');
     for (const rs of [rs1, rs2]) await b.daemon.ok('ipvsadm', '-a', '-u', `${vip}:9`, '-r', `${rs}:9`, '-m');
     const held = await b.hold(80, 20, 100);
@@ -146,7 +119,7 @@ describe('a connection table that a UDP flood fills to the brim', () => {
     let waves = 0;
     while ((await event('FLOOD_EVICTED')) < 1000 || (await workers()).some((l) => l['flood'] !== 1)) {
       expect(waves).toBeLessThan(8);
-      expect(await wave(++waves)).toBeGreaterThan(WAVE / 2);
+      expect(await wave(b.t, b.link.mac, WAVE, ++waves)).toBeGreaterThan(WAVE / 2);
     }
     const log = b.daemon.log;
     expect(log).toContain('connection table nearly full: flood mode');
@@ -162,7 +135,7 @@ describe('a connection table that a UDP flood fills to the brim', () => {
     expect(await drops('CONN_FULL')).toBe(0);
 
     // And with the flood going on. What the cable loses costs an honest client its time limit now and then.
-    const flood = wave(++waves);
+    const flood = wave(b.t, b.link.mac, WAVE, ++waves);
     const beside = await b.http(40, 4);
     expect(beside.ok, JSON.stringify(beside.errors)).toBeGreaterThanOrEqual(36);
     await flood;

@@ -1,41 +1,19 @@
 /** Direct routing and tunnel with real clients, when a flood has filled the connection table to the last record. */
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SvcEntry } from '../../src/control/results.js';
 import { Arms, type Flag } from '../support/arms.js';
 import { settled } from '../support/balanced.js';
 import { until } from '../support/process.js';
 import { ADDRESS } from '../support/topology.js';
+import { FLOODED_IPVS, startSinks, wave } from '../support/udp-flood.js';
 
-const FLOOD = fileURLToPath(new URL('../support/agents/udpflood.py', import.meta.url));
-/** Takes datagrams and never answers. */
-const SINK =
-  'import socket,time; s=socket.socket(2,2); s.bind(("",9)); print("ready",flush=True); time.sleep(600)';
 const WAVE = 100_000;
 const { vip, rs1, rs2 } = ADDRESS;
 
-/** What nobody has answered stays. */
-const IPVS = `
-    tcp {
-        timeout {
-            fin_wait 2
-            time_wait 2
-            close 2
-            close_wait 2
-            last_ack 2
-        }
-    }
-    conn {
-        flood_idle 600
-    }`;
-
 let a: Arms;
 beforeAll(async () => {
-  a = await Arms.start({ arms: 1, lcores: 1, ipvs: IPVS, judged: false });
-  for (const host of ['rs1', 'rs2'] as const) {
-    const sink = a.t.keep(host, ['python3', '-c', SINK]);
-    await until('the sink listens', () => sink.stdout.includes('ready'));
-  }
+  a = await Arms.start({ arms: 1, lcores: 1, ipvs: FLOODED_IPVS, judged: false });
+  await startSinks(a.t);
 });
 afterAll(() => a?.remove());
 
@@ -60,7 +38,7 @@ describe.each(['-g', '-i'] as const)('a full table, %s', (mode: Flag) => {
       // The virtual cable loses much of it.
       for (let waves = 1; (await count('FLOOD_HASHED', 9)) < 1000; waves++) {
         expect(waves).toBeLessThan(10);
-        await a.t.succeed('client', ['python3', FLOOD, 'eth0', mac, vip, '9', String(WAVE), String(waves)]);
+        await wave(a.t, mac, WAVE, waves);
       }
       expect(await download).toBe(a.fileSha);
 

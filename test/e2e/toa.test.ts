@@ -8,6 +8,7 @@ import { SHORT_TIMEOUTS } from '../support/balanced.js';
 import { Daemon } from '../support/daemon.js';
 import { type Kept, until } from '../support/process.js';
 import { ADDRESS, Topology } from '../support/topology.js';
+import { tempPaths } from '../support/servers/nginx.js';
 
 const TOA = fileURLToPath(new URL('../../tools/toa/toa', import.meta.url));
 const { vip, lip, rs1, client } = ADDRESS;
@@ -23,11 +24,7 @@ events { worker_connections 512; ${reuseport ? '' : 'accept_mutex on; accept_mut
 http {
   access_log off;
   default_type text/plain;
-  client_body_temp_path ${dir};
-  proxy_temp_path ${dir};
-  fastcgi_temp_path ${dir};
-  uwsgi_temp_path ${dir};
-  scgi_temp_path ${dir};
+  ${tempPaths(dir)}
   server {
     listen 80 ${reuseport ? 'reuseport' : ''};
     location / { return 200 "$pid $remote_addr:$remote_port\\n"; }

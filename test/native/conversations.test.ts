@@ -3,13 +3,13 @@
  * and at whatever times, with changes and restarts in between, both paths answer with the same bytes and remember the same.
  */
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import type { Command } from '../../src/control/schema.js';
 import { DROP } from '../../src/core/drops.js';
 import { XMITS } from '../../src/ipvs/xmit/index.js';
 import { tcp, udp } from '../support/frames.js';
-import { Pair } from './support/pair.js';
-import { native, pool, startEal, startPort } from './support/rig.js';
+import { Pair, pairPorts } from './support/pair.js';
+import { native } from './support/rig.js';
 import { macOf } from './support/side.js';
 
 const CLIENTS = 3;
@@ -22,21 +22,9 @@ const DEFAULT_MTU = 1500;
 /** Rounds of acknowledgements that pass. */
 const STORM = 1;
 
-let ports: number[] = [];
+const ports = pairPorts();
 const hits = new Map<string, number>();
 let storms = 0;
-
-beforeAll(() => {
-  startEal();
-  pool();
-  ports = Array.from({ length: 4 }, (_, i) => startPort(`net_ring${i}`, 2));
-  vi.spyOn(Math, 'random').mockReturnValue(0.5);
-});
-
-afterAll(() => {
-  vi.restoreAllMocks();
-  for (const p of native.ports()) native.devDetach(p);
-});
 
 interface Packet {
   t: 'packet';

@@ -14,7 +14,7 @@
  * DPVS_DIFF_PACKETS sets the number of packets (default 1,000,000), DPVS_DIFF_SEED the first seed, DPVS_DIFF_VERBOSE=1 tells of every
  * world. A failure names its seed.
  */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { DROP, DROP_REASONS } from '../../src/core/drops.js';
 import { EVENT, type EventName } from '../../src/core/events.js';
 import { DIR_IN, DIR_OUT } from '../../src/core/layout.js';
@@ -22,8 +22,8 @@ import { D } from '../../src/ipvs/conn/records.js';
 import { SCHEDULERS } from '../../src/ipvs/sched/index.js';
 import { XMIT_BY_FWD, XMITS } from '../../src/ipvs/xmit/index.js';
 import * as opp from '../../src/wire/opp.js';
-import { Pair } from './support/pair.js';
-import { native, pool, startEal, startPort } from './support/rig.js';
+import { Pair, pairPorts } from './support/pair.js';
+import { native } from './support/rig.js';
 import { Rng, World } from './support/traffic.js';
 
 const PACKETS = Number(process.env['DPVS_DIFF_PACKETS'] ?? 1_000_000);
@@ -44,7 +44,7 @@ const CLIENT_ADDRESSES = [
 ] as const;
 const SYNPROXY_EVENTS = (Object.keys(EVENT) as EventName[]).filter((name) => name.startsWith('SYNPROXY_'));
 
-let ports: number[] = [];
+const ports = pairPorts();
 let total = 0;
 const seen = {
   hits: 0,
@@ -68,19 +68,6 @@ const seen = {
   synproxy: new Set<string>(),
   schedulers: new Set<string>(),
 };
-
-beforeAll(() => {
-  startEal();
-  pool();
-  ports = Array.from({ length: 4 }, (_, i) => startPort(`net_ring${i}`, 2));
-  // Hash seeds, generations, IP identification: both sides begin alike.
-  vi.spyOn(Math, 'random').mockReturnValue(0.5);
-});
-
-afterAll(() => {
-  vi.restoreAllMocks();
-  for (const p of native.ports()) native.devDetach(p);
-});
 
 /** How a frame to a real server tells it the client's address. */
 function wayOf(f: Buffer): (typeof CLIENT_ADDRESSES)[number] | undefined {

@@ -1,26 +1,14 @@
 /** SYN cookies: whatever a client offers, in whatever minute, the native loop answers its SYN with the same bytes as TypeScript. */
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { tcp } from '../support/frames.js';
-import { Pair } from './support/pair.js';
-import { native, pool, startEal, startPort } from './support/rig.js';
+import { Pair, pairPorts } from './support/pair.js';
+import { native } from './support/rig.js';
 import { macOf } from './support/side.js';
 
 const VIP = '10.1.1.1';
-let ports: number[] = [];
+const ports = pairPorts();
 let answered = 0;
-
-beforeAll(() => {
-  startEal();
-  pool();
-  ports = Array.from({ length: 4 }, (_, i) => startPort(`net_ring${i}`, 2));
-  vi.spyOn(Math, 'random').mockReturnValue(0.5);
-});
-
-afterAll(() => {
-  vi.restoreAllMocks();
-  for (const p of native.ports()) native.devDetach(p);
-});
 
 const word = fc.integer({ min: 0, max: 0xffffffff });
 const byte = fc.nat(255);

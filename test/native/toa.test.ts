@@ -1,10 +1,9 @@
 /** TOA in the native loop: it takes all of a connection but its SYN, and does with it what the stack does. */
-import { afterAll, beforeAll, beforeEach, afterEach, expect, test, vi } from 'vitest';
+import { beforeEach, afterEach, expect, test } from 'vitest';
 import { DIR_IN, FLOW_ACTION } from '../../src/core/layout.js';
 import { D } from '../../src/ipvs/conn/records.js';
 import { ramp, tcp, type TcpOptions } from '../support/frames.js';
-import { Pair } from './support/pair.js';
-import { native, pool, startEal, startPort } from './support/rig.js';
+import { Pair, pairPorts } from './support/pair.js';
 import { macOf } from './support/side.js';
 
 const CLIENT = '172.16.0.1:1000';
@@ -15,24 +14,12 @@ const C = 0xfffffff0;
 const S = 0xfffffffd;
 const TOA = Buffer.from([254, 8, 1000 >>> 8, 1000 & 255, 172, 16, 0, 1]);
 
-let ports: number[] = [];
+const ports = pairPorts();
 let pair: Pair;
 let now = 1_000_000;
 /** Sequence number that the real server was told, less the client's; its local end. */
 let shift = 0;
 let local = '';
-
-beforeAll(() => {
-  startEal();
-  pool();
-  ports = Array.from({ length: 4 }, (_, i) => startPort(`net_ring${i}`, 2));
-  vi.spyOn(Math, 'random').mockReturnValue(0.5);
-});
-
-afterAll(() => {
-  vi.restoreAllMocks();
-  for (const p of native.ports()) native.devDetach(p);
-});
 
 beforeEach(() => {
   const addr = (dev: string, a: string, plen: number) =>

@@ -3,7 +3,7 @@
  * entry; and whoever looks while the master writes sees each entry as it was or as it is.
  */
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { DROP } from '../../src/core/drops.js';
 import {
   ADJ,
@@ -14,33 +14,21 @@ import {
   LCORE_BLOCK,
   LCORE_STATS,
 } from '../../src/core/layout.js';
-import { formatRange } from '../../src/core/range.js';
+import { formatRange } from '../../src/wire/range.js';
 import { BLACK, GLOBAL, listOf, verdictBytes, Verdicts, WHITE } from '../../src/ipvs/acl/verdicts.js';
 import { VerdictWriter } from '../../src/ipvs/acl/writer.js';
 import { flowRules } from '../../src/ipvs/flow-rules.js';
 import { formatIpv4, parseIpv4 } from '../../src/wire/ipv4.js';
 import { tcp, udp } from '../support/frames.js';
-import { Pair } from './support/pair.js';
-import { ended, native, newFlag, pool, spawn, startEal, startPort, until } from './support/rig.js';
+import { Pair, pairPorts } from './support/pair.js';
+import { ended, native, newFlag, pool, spawn, until } from './support/rig.js';
 import { macOf } from './support/side.js';
 
 const VIP = '10.1.1.1';
 const RS = '192.168.0.10';
 /** Ours, and the link's broadcast address. */
 const NO_SOURCES = ['10.1.0.1', VIP, '192.168.0.1', '10.1.255.255', '192.168.255.255'];
-let ports: number[] = [];
-
-beforeAll(() => {
-  startEal();
-  pool();
-  ports = Array.from({ length: 4 }, (_, i) => startPort(`net_ring${i}`, 2));
-  vi.spyOn(Math, 'random').mockReturnValue(0.5);
-});
-
-afterAll(() => {
-  vi.restoreAllMocks();
-  for (const p of native.ports()) native.devDetach(p);
-});
+const ports = pairPorts();
 
 // ----- the same verdict
 

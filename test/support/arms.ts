@@ -6,7 +6,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AGENT, type HttpLoad, SHORT_TIMEOUTS } from './balanced.js';
+import { AGENT, type HttpLoad, SHORT_TIMEOUTS, type UdpSizes, udpSizes } from './balanced.js';
 import { BIN, Daemon } from './daemon.js';
 import { type JudgeOptions, Recorder, type Verdict } from './judge.js';
 import { succeed, until } from './process.js';
@@ -131,12 +131,8 @@ export class Arms {
     return (await this.t.succeed('client', ['sh', '-c', fetch])).split(' ')[0]!;
   }
 
-  async udpSizes(
-    from: number,
-    to: number,
-  ): Promise<{ answered: number; wrong: number; unanswered: number[] }> {
-    const args = [AGENT.udpSizes, ADDRESS.vip, '7', String(from), String(to)];
-    return JSON.parse(await this.t.succeed('client', ['node', ...args])) as never;
+  udpSizes(from: number, to: number): Promise<UdpSizes> {
+    return udpSizes(this.t, from, to);
   }
 
   async judge(options?: JudgeOptions): Promise<Verdict[]> {

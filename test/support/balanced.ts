@@ -94,6 +94,18 @@ export async function settled(d: Daemon): Promise<Record<string, number>> {
   });
 }
 
+export interface UdpSizes {
+  answered: number;
+  wrong: number;
+  unanswered: number[];
+}
+
+/** Sends a datagram of each size to the echo service, and waits for it to come back. */
+export async function udpSizes(t: Topology, from: number, to: number): Promise<UdpSizes> {
+  const args = [AGENT.udpSizes, ADDRESS.vip, '7', String(from), String(to)];
+  return JSON.parse(await t.succeed('client', ['node', ...args])) as UdpSizes;
+}
+
 export interface HoldResult {
   answers: number;
   maxGapMs: number;
@@ -173,12 +185,8 @@ export class Balanced {
     return JSON.parse(await this.t.succeed('client', ['node', ...args])) as HttpLoad;
   }
 
-  async udpSizes(
-    from: number,
-    to: number,
-  ): Promise<{ answered: number; wrong: number; unanswered: number[] }> {
-    const args = [AGENT.udpSizes, ADDRESS.vip, '7', String(from), String(to)];
-    return JSON.parse(await this.t.succeed('client', ['node', ...args])) as never;
+  udpSizes(from: number, to: number): Promise<UdpSizes> {
+    return udpSizes(this.t, from, to);
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Black and white lists: what a line asks for, files of entries, how lists are printed and saved. */
 import type { Input } from '../../control/client.js';
 import type { AclEntry } from '../../control/results.js';
-import { badRange, RangeReader } from '../../core/range.js';
+import { badRange, RangeReader } from '../../wire/range.js';
 import { UsageError } from '../errors.js';
 import { compact } from '../values.js';
 import type { Action } from './action.js';

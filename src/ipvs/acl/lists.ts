@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import type { AclEntry, AclPage } from '../../control/results.js';
 import { DpvsError } from '../../core/errors.js';
 import { VERDICT } from '../../core/layout.js';
-import { badRange, formatRange, prefixLength, RangeReader, splitRange } from '../../core/range.js';
+import { badRange, formatRange, prefixLength, RangeReader, splitRange } from '../../wire/range.js';
 import { keyOf, type Services, type Svc, type SvcKeyParams } from '../service.js';
 import { Entries } from './entries.js';
 import { BLACK, GLOBAL, type Kind, listOf, WHITE } from './verdicts.js';

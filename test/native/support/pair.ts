@@ -3,11 +3,29 @@
  * flow engine or of src/ipvs/established.ts, the other one goes by nothing but the stack.
  */
 import assert from 'node:assert/strict';
+import { afterAll, beforeAll, vi } from 'vitest';
 import type { Command } from '../../../src/control/schema.js';
 import { DpvsError } from '../../../src/core/errors.js';
 import { Injector, Side, type SideOptions } from './side.js';
+import { native, pool, startEal, startPort } from './rig.js';
 
 const PORTS_OF_SIDE = 2;
+
+/** The ports of the Pairs of a test file, there while its tests run. Hash seeds, generations, IP identification: all sides begin alike. */
+export function pairPorts(): readonly number[] {
+  const ports: number[] = [];
+  beforeAll(() => {
+    startEal();
+    pool();
+    for (let i = 0; i < 4; i++) ports.push(startPort(`net_ring${i}`, 2));
+    vi.spyOn(Math, 'random').mockReturnValue(0.5);
+  });
+  afterAll(() => {
+    vi.restoreAllMocks();
+    for (const p of native.ports()) native.devDetach(p);
+  });
+  return ports;
+}
 
 export class Pair {
   readonly tested: Side;

@@ -4,6 +4,10 @@ import { join } from 'node:path';
 import { type Kept, succeed, until } from '../process.js';
 import { ADDRESS, type Topology } from '../topology.js';
 
+/** All that nginx would put under /var, used or not. */
+export const tempPaths = (dir: string): string =>
+  ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((what) => `${what}_temp_path ${dir};`).join(' ');
+
 const config = (name: string, dir: string, root: string): string => `
 daemon off;
 master_process off;
@@ -16,11 +20,7 @@ http {
   default_type text/plain;
   sendfile on;
   keepalive_requests 1000000;
-  client_body_temp_path ${dir};
-  proxy_temp_path ${dir};
-  fastcgi_temp_path ${dir};
-  uwsgi_temp_path ${dir};
-  scgi_temp_path ${dir};
+  ${tempPaths(dir)}
   server {
     listen 80 backlog=4096;
     location = / { return 200 "${name}\\nYour ip:port : $remote_addr:$remote_port\\n"; }

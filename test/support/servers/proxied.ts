@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../process.js';
 import type { Topology } from '../topology.js';
+import { tempPaths } from './nginx.js';
 
 const nginx = (dir: string, root: string): string => `
 daemon off;
@@ -17,11 +18,7 @@ http {
   log_format peer '$proxy_protocol_addr:$proxy_protocol_port $request';
   access_log ${dir}/access.log peer;
   default_type text/plain;
-  client_body_temp_path ${dir};
-  proxy_temp_path ${dir};
-  fastcgi_temp_path ${dir};
-  uwsgi_temp_path ${dir};
-  scgi_temp_path ${dir};
+  ${tempPaths(dir)}
   client_max_body_size 100m;
   server {
     listen 8081 proxy_protocol;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DROP } from '../../../../src/core/drops.js';
 import { DpvsError } from '../../../../src/core/errors.js';
-import { formatRange, RangeReader } from '../../../../src/core/range.js';
+import { formatRange, RangeReader } from '../../../../src/wire/range.js';
 import { AccessLists, type AclCommand } from '../../../../src/ipvs/acl/lists.js';
 import {
   BLACK,

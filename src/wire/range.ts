@@ -2,7 +2,8 @@
  * Ranges of IPv4 addresses as lists have them: `10.0.0.1`, `10.0.0.0/8`, `10.0.0.1-10.0.0.9`. A reader for very many of them
  * (0.1 us each): it makes no objects, and says where the text goes wrong.
  */
-import { DpvsError } from './errors.js';
+import { DpvsError } from '../core/errors.js';
+import { formatIpv4 } from './ipv4.js';
 
 const ZERO = 48;
 const DOT = 46;
@@ -98,12 +99,10 @@ export function badRange(text: string): DpvsError {
   );
 }
 
-const format = (a: number): string => `${a >>> 24}.${(a >>> 16) & 255}.${(a >>> 8) & 255}.${a & 255}`;
-
 /** @param plen prefix length, or -1 for what is written with a dash */
 export function formatRange(from: number, to: number, plen: number): string {
-  if (plen < 0) return `${format(from)}-${format(to)}`;
-  return plen === 32 ? format(from) : `${format(from)}/${plen}`;
+  if (plen < 0) return `${formatIpv4(from)}-${formatIpv4(to)}`;
+  return plen === 32 ? formatIpv4(from) : `${formatIpv4(from)}/${plen}`;
 }
 
 /** The length of the prefix that covers exactly this range, or -1. */

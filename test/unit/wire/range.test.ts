@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { badRange, formatRange, prefixLength, RangeReader, splitRange } from '../../../src/core/range.js';
+import { badRange, formatRange, prefixLength, RangeReader, splitRange } from '../../../src/wire/range.js';
 
 const reader = new RangeReader();
 const addr = fc.integer({ min: 0, max: 0xffffffff });
