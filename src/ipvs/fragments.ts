@@ -17,6 +17,7 @@ import { type FragmentLimits, FragmentTable, NONE } from '../inet/fragments.js';
 import type { Bytes } from '../core/bytes.js';
 import * as ipv4 from '../wire/ipv4.js';
 import type { Proto } from './proto/table.js';
+import type { Steering } from './steering.js';
 
 type Verdict = typeof ACCEPT | typeof STOLEN;
 
@@ -44,11 +45,9 @@ export interface FragmentHost {
   portsAt(p: number, proto: Proto): number;
   /** What a datagram gets, of which the first fragment is here. Takes ownership unless it returns ACCEPT. */
   whole(p: number, proto: Proto, l3: number, ports: number): Verdict;
-  /** Set before `whole`: the packet may be passed to an lcore although it has come from one. */
-  mayPassAgain: boolean;
-  /** What `whole` has done: the flow that it sent the packet by (or NO_FLOW), the lcore that it passed it to (or 0). */
+  readonly steering: Steering;
+  /** What `whole` has done: the flow that it sent the packet by, or NO_FLOW. */
   taken: number;
-  passedTo: number;
   /** Identification for the datagram that `whole` gets, should its source change. */
   fragmentId: number;
   /**
@@ -59,8 +58,6 @@ export interface FragmentHost {
   later(p: number, ref: number, ports: number, id: number): boolean;
   /** An lcore that has the flow of a packet, 0 = none. */
   ownerOf(l3: number, ports: number): number;
-  /** Passes a frame to an lcore. Takes ownership. */
-  pass(p: number, lcore: number): void;
   /** Lets the stack go on with a packet that was kept. Takes ownership. */
   proceed(p: number): void;
 }
@@ -109,7 +106,7 @@ export class Fragments {
     if (!host.concerns(l3)) return ACCEPT;
     const meeting = this.lcores === 1 ? this.lcore : meetingOf(b, l3, this.lcores);
     if (meeting !== this.lcore && !packets.isRedirected(p)) {
-      host.pass(p, meeting);
+      host.steering.pass(p, meeting);
       return STOLEN;
     }
     if (proto === undefined) return ACCEPT;
@@ -147,19 +144,19 @@ export class Fragments {
     if (this.known[s] !== FLOW || this.ports[s] !== ports) this.ids[s] = this.nextId();
     this.ports[s] = ports;
     host.taken = NO_FLOW;
-    host.passedTo = meet && at !== 0 && this.lcores > 1 ? host.ownerOf(l3, at) : 0;
+    host.steering.passedTo = meet && at !== 0 && this.lcores > 1 ? host.ownerOf(l3, at) : 0;
     let verdict: Verdict = at === 0 ? ACCEPT : STOLEN;
-    if (host.passedTo !== 0) host.pass(p, host.passedTo);
+    if (host.steering.passedTo !== 0) host.steering.pass(p, host.steering.passedTo);
     else if (at !== 0) {
       host.fragmentId = this.ids[s]!;
-      host.mayPassAgain = meet;
+      host.steering.mayPassAgain = meet;
       verdict = host.whole(p, proto, l3, at);
-      host.mayPassAgain = false;
+      host.steering.mayPassAgain = false;
     }
     if (verdict === ACCEPT) this.known[s] = PASSED;
-    else if (host.passedTo !== 0) this.known[s] = LCORE;
+    else if (host.steering.passedTo !== 0) this.known[s] = LCORE;
     else this.known[s] = host.taken === NO_FLOW ? LOST : FLOW;
-    this.target[s] = host.passedTo !== 0 ? host.passedTo : host.taken;
+    this.target[s] = host.steering.passedTo !== 0 ? host.steering.passedTo : host.taken;
     for (let q = this.table.takeAll(s); q !== NO_PACKET;) {
       const next = packets.next(q);
       if (this.known[s] === PASSED) host.proceed(q);
@@ -172,7 +169,7 @@ export class Fragments {
   /** A later fragment goes where the first one went. Takes ownership. */
   private follow(p: number, s: number): void {
     const { host } = this;
-    if (this.known[s] === LCORE) host.pass(p, this.target[s]!);
+    if (this.known[s] === LCORE) host.steering.pass(p, this.target[s]!);
     else if (this.known[s] === LOST || !host.later(p, this.target[s]!, this.ports[s]!, this.ids[s]!))
       this.packets.drop(p, DROP.IP_FRAG_LOST);
   }

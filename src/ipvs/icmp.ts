@@ -55,9 +55,9 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   // The source of the quoted packet is one of ours if it was our connection.
   const saddr = ipv4.src(b, q3);
   const sport = b.u16(ports);
-  if (v.redirect(p, saddr, sport)) return STOLEN;
+  if (v.steering.redirect(p, saddr, sport)) return STOLEN;
   // Of a NAT connection it is the client.
-  if (v.steer(p, proto.number, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport)) return STOLEN;
+  if (v.steering.steer(p, proto.number, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport)) return STOLEN;
   // Or it was an answer to a host inside, which knows nothing of us.
   const inside = v.matched(p, proto, ipv4.dst(b, q3), b.u16(ports + 2), saddr, sport) !== undefined;
   const svc =
@@ -66,8 +66,8 @@ export function receiveIcmp(v: Ipvs, p: number): typeof ACCEPT | typeof STOLEN {
   const isService = svc !== undefined;
   if (svc !== undefined && v.errorUnrecorded(p, svc, q3, ports)) return STOLEN;
   // Nothing in an answer to a client or a host inside says which lcore owns the connection.
-  if ((isService || inside) && v.spread(p)) return STOLEN;
-  if (!isService && !v.isLocalEnd(saddr, sport)) return ACCEPT;
+  if ((isService || inside) && v.steering.spread(p)) return STOLEN;
+  if (!isService && !v.steering.isLocalEnd(saddr, sport)) return ACCEPT;
   packets.drop(p, DROP.ICMP_NO_CONN);
   return STOLEN;
 }

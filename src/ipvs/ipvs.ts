@@ -22,8 +22,8 @@ import {
   MOVE_ANSWERED,
 } from '../core/layout.js';
 import type { Packets } from '../core/packet.js';
-import { L2_HOST, NO_PACKET } from '../core/packet.js';
-import { ownerOf, type SaPool } from '../core/sapool.js';
+import { L2_HOST } from '../core/packet.js';
+import type { SaPool } from '../core/sapool.js';
 import { ACCEPT, type Hook, type Inet, STOLEN } from '../inet/api.js';
 import type { FragmentLimits } from '../inet/fragments.js';
 import * as icmp from '../wire/icmp.js';
@@ -43,16 +43,16 @@ import { type FragmentHost, Fragments, NO_FLOW } from './fragments.js';
 import { receiveIcmp } from './icmp.js';
 import { Isn } from './isn.js';
 import { DestLimits } from './limits.js';
-import { BOUND, FIRST_PORT, LocalAddrs, type LaddrUse } from './laddr.js';
+import { BOUND, LocalAddrs, type LaddrUse } from './laddr.js';
 import { queryPorts } from './proto/icmp.js';
 import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
 import { snatTimeoutTables } from './proto/snat-timeouts.js';
 import { NO_EVENT, type Proto, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/table.js';
-import { ownerByHash } from './owner.js';
 import { isQuiescent } from './quiescent.js';
 import type { Dest, Services, Svc } from './service.js';
 import { SECRET_COOKIE, SECRET_ISN, SECRET_SOURCES, type SharedMemory, sharedMemory } from './shared.js';
 import { limitsSources, NO_SOURCE, Sources } from './sources.js';
+import { Steering, type SteeringOptions } from './steering.js';
 import { SvcStats } from './svc-stats.js';
 import { SYNPROXY_DEFAULTS, type SynproxyConfig } from './synproxy/config.js';
 import { Synproxy, type SynproxyHost } from './synproxy/synproxy.js';
@@ -87,14 +87,8 @@ export interface IpvsConfig extends Partial<FragmentLimits & FloodConfig> {
   synproxy?: Partial<SynproxyConfig>;
 }
 
-export interface IpvsOptions {
-  packets: Packets;
+export interface IpvsOptions extends SteeringOptions {
   inet: Inet;
-  /** Puts the Ethernet header back in front of a received datagram. */
-  netif: { restoreHeader(p: number): void };
-  services: Services;
-  /** Local addresses and their ports on this lcore. */
-  saPool: SaPool;
   index: FlowIndex;
   /** Connection records of this lcore. */
   conns: SharedArrayBuffer;
@@ -106,16 +100,11 @@ export interface IpvsOptions {
   shared?: SharedMemory;
   /** Writes lines about attacks into the log. */
   alert?: Tell;
-  /** 1..lcores. */
-  lcore: number;
-  lcores: number;
   config?: IpvsConfig;
 }
 
 /** Bytes of a transport header that hold its ports. */
 const PORTS_LEN = 4;
-/** Frames that are passed to all lcores, each second. */
-const SPREADS_PER_SECOND = 1000;
 /** Half of the range of the 32-bit clock in connection records: 24.8 days. */
 const MAX_TIMEOUT_MS = 0x7fffffff;
 /** As `ipv4_defs/fragment` has it by default. */
@@ -130,7 +119,6 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   readonly services: Services;
   readonly table: ConnTable;
   readonly x: XmitContext;
-  private readonly netif: IpvsOptions['netif'];
   private readonly saPool: SaPool;
   private readonly laddrs: LocalAddrs;
   readonly stats: DestStats;
@@ -151,27 +139,18 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   private snatTimeouts: readonly (Uint32Array | undefined)[];
   /** By IP protocol number: the reason to drop what is for no service of a virtual address, 0 = it goes on. */
   private readonly strays = new Uint8Array(256);
-  private readonly lcore: number;
-  private readonly lcores: number;
+  readonly steering: Steering;
   readonly fragments: Fragments;
   readonly synproxy: Synproxy;
   // See FragmentHost.
   taken = NO_FLOW;
-  passedTo = 0;
   fragmentId = 0;
-  mayPassAgain = false;
-  /** Frames passed to all lcores in this second, and its beginning. */
-  private spreads = 0;
-  private spreadsSinceMs = 0;
 
   constructor(o: IpvsOptions) {
     this.packets = o.packets;
     this.services = o.services;
-    this.netif = o.netif;
     this.saPool = o.saPool;
-    this.lcore = o.lcore;
-    this.lcores = o.lcores;
-    this.spreadsSinceMs = o.packets.nowMs;
+    this.steering = new Steering(o);
     const shared = o.shared ?? sharedMemory(o.lcores);
     this.stats = new DestStats(o.destStats, new DestLimits(shared.limits));
     this.svcStats = new SvcStats(o.svcStats ?? new Float64Array(0));
@@ -331,10 +310,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     this.notices.tick(nowMs);
     this.synproxy.tick(nowMs);
     this.packets.counters[CONNS] = this.table.size;
-    if (nowMs - this.spreadsSinceMs >= 1000) {
-      this.spreadsSinceMs = nowMs;
-      this.spreads = 0;
-    }
+    this.steering.tick(nowMs);
   }
 
   /**
@@ -379,68 +355,6 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     return XMIT_BY_FWD[this.table.records.fwd(c)]!;
   }
 
-  /** True for an address and port that local ends of connections have. */
-  isLocalEnd(addr: number, port: number): boolean {
-    return port >= FIRST_PORT && this.saPool.slotOf(addr) >= 0;
-  }
-
-  /**
-   * Passes the frame to the lcore that owns local end `addr`:`port`, unless that is this one or the frame has been passed
-   * on already. Takes ownership when it returns true.
-   */
-  redirect(p: number, addr: number, port: number): boolean {
-    if (this.lcores === 1 || this.isPassed(p) || !this.isLocalEnd(addr, port)) return false;
-    return this.redirectTo(p, ownerOf(port, this.lcores) + 1);
-  }
-
-  /**
-   * Passes the frame to the lcore that owns NAT connections of client `caddr`:`cport`, if `addr`:`port` is the other end of such
-   * ones (see owner.ts; 0 and 0 ask for services by match), unless that is this one or the frame has been passed on
-   * already. Takes ownership when it returns true.
-   */
-  steer(p: number, proto: number, addr: number, port: number, caddr: number, cport: number): boolean {
-    if (this.lcores === 1 || this.isPassed(p)) return false;
-    if (!this.services.ends.isNat(proto, addr, port)) return false;
-    return this.redirectTo(p, ownerByHash(caddr, cport, this.lcores));
-  }
-
-  /** Passes the frame to lcore `owner` unless that is this one. Takes ownership when it returns true. */
-  redirectTo(p: number, owner: number): boolean {
-    // What we have made ourselves (ifindex 0) has no frame around it.
-    if (owner === this.lcore || this.packets.ifindex(p) === 0) return false;
-    this.passedTo = owner;
-    this.pass(p, owner);
-    return true;
-  }
-
-  /** True for a packet that came from another lcore and goes to no other one. */
-  private isPassed(p: number): boolean {
-    return !this.mayPassAgain && this.packets.isRedirected(p);
-  }
-
-  /**
-   * Passes the frame to every other lcore, unless it has been passed on already. Bounded, as it multiplies packets.
-   * Takes ownership when it returns true.
-   */
-  spread(p: number): boolean {
-    const { packets, lcore, lcores } = this;
-    if (lcores === 1 || packets.isRedirected(p) || packets.ifindex(p) === 0) return false;
-    if (this.spreads >= SPREADS_PER_SECOND) {
-      packets.drop(p, DROP.ICMP_RATE);
-      return true;
-    }
-    this.spreads++;
-    this.netif.restoreHeader(p);
-    const last = lcore === lcores ? lcores - 1 : lcores;
-    for (let id = 1; id < last; id++) {
-      if (id === lcore) continue;
-      const copy = packets.clone(p);
-      if (copy !== NO_PACKET) packets.redirect(copy, id);
-    }
-    packets.redirect(p, last);
-    return true;
-  }
-
   // ----- fragments
 
   concerns(l3: number): boolean {
@@ -479,11 +393,6 @@ export class Ipvs implements FragmentHost, SynproxyHost {
 
   ownerOf(l3: number, ports: number): number {
     return this.table.findBy(l3, ports, false) < 0 ? this.table.ownerOf(l3, ports) : 0;
-  }
-
-  pass(p: number, lcore: number): void {
-    this.netif.restoreHeader(p);
-    this.packets.redirect(p, lcore);
   }
 
   proceed(p: number): void {
@@ -557,7 +466,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     const dport = b.u16(ports + 2);
     const whole = proto.check(b, l4, packets.end(p), ipv4.moreFragments(b, l3));
     let svc = this.services.find(proto.number, daddr, proto.hasPorts ? dport : 0);
-    if (svc === undefined && proto.hasPorts && !this.isLocalEnd(daddr, dport))
+    if (svc === undefined && proto.hasPorts && !this.steering.isLocalEnd(daddr, dport))
       svc = this.services.findAllPorts(proto.number, daddr);
     // An answer to one of our own queries is none to the service.
     if (svc !== undefined && !proto.hasPorts && !proto.opens(b, l4)) svc = undefined;
@@ -566,18 +475,18 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       this.synproxy.syn(p, svc, l3, l4);
       return STOLEN;
     }
-    if (svc !== undefined && this.steer(p, proto.number, daddr, dport, saddr, sport)) return STOLEN;
+    if (svc !== undefined && this.steering.steer(p, proto.number, daddr, dport, saddr, sport)) return STOLEN;
     if (svc === undefined) {
-      if (this.redirect(p, daddr, dport)) return STOLEN;
-      if (this.isLocalEnd(daddr, dport)) {
+      if (this.steering.redirect(p, daddr, dport)) return STOLEN;
+      if (this.steering.isLocalEnd(daddr, dport)) {
         const reason = proto.hasPorts ? DROP.CONN_NO_SYN : DROP.ICMP_NO_CONN;
         packets.drop(p, packets.isRedirected(p) ? DROP.REDIRECT_LOOP : reason);
         return STOLEN;
       }
       // An answer of NAT, or the client's packet when the service is one by match or gone.
-      if (this.steer(p, proto.number, saddr, sport, daddr, dport)) return STOLEN;
-      if (this.steer(p, proto.number, daddr, dport, saddr, sport)) return STOLEN;
-      if (this.steer(p, proto.number, 0, 0, saddr, sport)) return STOLEN;
+      if (this.steering.steer(p, proto.number, saddr, sport, daddr, dport)) return STOLEN;
+      if (this.steering.steer(p, proto.number, daddr, dport, saddr, sport)) return STOLEN;
+      if (this.steering.steer(p, proto.number, 0, 0, saddr, sport)) return STOLEN;
       // What opens no connection is routed as if there were no service by match.
       if (whole && proto.opens(b, l4)) svc = this.matched(p, proto, saddr, sport, daddr, dport);
       if (svc === undefined) return this.stray(p, proto, daddr);

@@ -40,7 +40,7 @@ export function receiveTunnelError(v: Ipvs, p: number, q3: number): typeof ACCEP
   const ref = isQuoted(v, q3, inner, end) ? find(v, inner, server) : -1;
   if (ref < 0) {
     // Another lcore may own the connection, and all may learn.
-    if (!v.spread(p)) packets.drop(p, DROP.ICMP_NO_CONN);
+    if (!v.steering.spread(p)) packets.drop(p, DROP.ICMP_NO_CONN);
     return STOLEN;
   }
   if (!isTold(type, code)) {

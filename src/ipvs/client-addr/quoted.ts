@@ -33,7 +33,7 @@ export function uncover(v: Ipvs, p: number, q3: number): typeof ACCEPT | typeof 
     proto === ipv4.PROTO_UDP && hlen > ipv4.HEADER_LEN && b.u8(q3 + ipv4.HEADER_LEN) === opp.OPTION;
   if (!option && proto !== opp.PROTO) return ACCEPT;
   // Only what left from a local address of ours.
-  if (!v.isLocalEnd(ipv4.src(b, q3), FIRST_PORT)) return ACCEPT;
+  if (!v.steering.isLocalEnd(ipv4.src(b, q3), FIRST_PORT)) return ACCEPT;
   const l4 = packets.l4(p);
   if (!icmp.checksumValid(b, l4, end - l4)) return drop(v, p, DROP.ICMP_BAD);
   if (option) {

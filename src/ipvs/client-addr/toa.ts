@@ -31,7 +31,7 @@ export const toa: Way = {
     const l4 = x.packets.l4(p);
     if ((tcp.flags(b, l4) & (tcp.SYN | tcp.RST | tcp.ACK)) !== tcp.ACK) return true;
     // Nothing has come from the real server yet.
-    if (r.endSeq(c) === 0 && r.endAck(c) === 0) return true;
+    if (!r.isAnswered(c)) return true;
     const ack = (tcp.ack(b, l4) + ackDelta(r, c, DIR_IN)) >>> 0;
     const beyond = (ack - r.isnOut(c) - 1) | 0;
     if (beyond === 0) {

@@ -14,7 +14,7 @@ const TTL = 64;
 export function resetBoth(x: XmitContext, c: number): void {
   const r = x.records;
   // Nothing was ever seen of the real server: no sequence number that the ends would accept is known.
-  if (r.endSeq(c) === 0 && r.endAck(c) === 0) return;
+  if (!r.isAnswered(c)) return;
   const [seq, ack] = [r.endSeq(c) + seqDelta(r, c, DIR_OUT), r.endAck(c) - seqDelta(r, c, DIR_IN)];
   if (!x.isCut(c, DIR_OUT)) send(x, r.dir(c, DIR_OUT), seq >>> 0, ack >>> 0);
   if (!x.isCut(c, DIR_IN)) send(x, r.dir(c, DIR_IN), r.endAck(c), r.endSeq(c));
