@@ -22,6 +22,8 @@ const STORM = 'native/src/storm.h';
 const SYN = 'native/src/syn_answer.h';
 const SYNPROXY = 'src/ipvs/synproxy';
 const LISTS = 'verdicts';
+const CLIENT_ADDR = 'toa';
+const TOA = 'native/src/toa.h';
 const VERDICTS = 'native/src/verdicts';
 
 /** Suite (part of a file's name in test/native, or tools/sanitize), what is broken, file, text, what stands there instead. */
@@ -79,6 +81,12 @@ const MUTANTS = [
   [TALK, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],
   [TALK, 'native: last packet seen', ENGINE, 'd.lastSeenMs = pass.now;', ''],
   [TALK, 'native: TTL of direct routing', ENGINE, 'if (pass.hops != 0) count_down(l3, 0, pass.hops);', ''],
+  [CLIENT_ADDR, 'native: end by the client', TOA, '>= 0 ? Toa::TOLD', '>= 0 ? Toa::NOTHING'],
+  [CLIENT_ADDR, 'native: end of an upload', TOA, 'what == Toa::TELL && is_acknowledged(c)', 'false'],
+  [CLIENT_ADDR, 'native: room in the header', TOA, 'header + TOA_LEN <= MAX_TCP_HEADER', 'true'],
+  [CLIENT_ADDR, 'native: room in the MTU', TOA, 'total + TOA_LEN <= c.in.mtu', 'true'],
+  [CLIENT_ADDR, 'native: MSS of the SYN-ACK', TOA, 'lower = mss - TOA_LEN', 'lower = mss'],
+  [CLIENT_ADDR, 'native: MSS at an odd place', TOA, '(at & 1) == 0 ? delta', 'true ? delta'],
   [TALK, 'native: storm of acknowledgements', STORM, 'c.sameAcks >= most', 'false'],
   [TALK, 'native: data of the client in a storm', STORM, 'data != c.clientData', 'false'],
   [DIFF, 'native: what a SYN cookie signs', SYN, 'isn ^ data << 22', 'isn'],
