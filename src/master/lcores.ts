@@ -26,7 +26,7 @@ const BACKOFF_MS = [0, 100, 500, 2000, 5000];
 const HEALTHY_MS = 10_000;
 const QUERY_MS = 1000;
 /** How long messages of lcores lie unread when no answer is awaited; an awaited one is looked for all the time at first. */
-const LOOK_MS = 20;
+const LOOK_MS = 100;
 const EAGER_MS = 5;
 /** Between attempts to take back what a dead lcore holds. */
 const RECLAIM_MS = 1000;
@@ -310,7 +310,7 @@ export class Lcores {
   }
 
   private async untilNextLook(): Promise<void> {
-    const awaited = [...this.members.values()].some((m) => m.unacked.size > 0 || m.queries.size > 0);
+    const awaited = [...this.members.values()].some(isAwaited);
     await new Promise<void>((resolve) => {
       if (awaited && performance.now() - this.postedAt < EAGER_MS) {
         setImmediate(resolve);
@@ -375,6 +375,10 @@ export class Lcores {
     }
   }
 }
+
+/** A member owes an answer, or word that it runs. */
+const isAwaited = (m: Member): boolean =>
+  m.unacked.size > 0 || m.queries.size > 0 || (m.hosted && m.state !== 'running' && m.state !== 'stuck');
 
 /** Resolves after `ms`, or when aborted; at once for 0. */
 async function pauseFor(ms: number, signal: AbortSignal): Promise<void> {

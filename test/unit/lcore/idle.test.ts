@@ -14,24 +14,25 @@ test('off never sleeps', () => {
   expect(run('off', idleTimes(10_000))).toEqual([]);
 });
 
-test('auto polls a while, then sleeps longer and longer, up to a millisecond', () => {
+test('auto polls a while, then sleeps a 64th of the silence so far, at most four milliseconds', () => {
   expect(run('auto', idleTimes(199))).toEqual([]);
-  expect(run('auto', idleTimes(207))).toEqual([0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1]);
-});
-
-test('after a second of silence auto sleeps two milliseconds', () => {
-  const slept = run('auto', idleTimes(1300));
-  expect(slept.slice(5, 1000).every((ms) => ms === 1)).toBe(true);
-  expect(slept.slice(1002).every((ms) => ms === 2)).toBe(true);
+  const slept = run('auto', idleTimes(199 + 600));
+  expect(slept.slice(0, 64).every((ms) => ms === 0.05)).toBe(true);
+  let silence = 0;
+  for (const ms of slept) {
+    expect(ms).toBeCloseTo(Math.min(Math.max(0.05, silence / 64), 4), 6);
+    silence += ms;
+  }
+  expect(slept.at(-1)).toBe(4);
 });
 
 test('a packet makes auto poll again at full speed', () => {
   const slept = run('auto', (idle) => {
-    idleTimes(205)(idle);
+    idleTimes(199 + 600)(idle);
     idle.busy();
     idleTimes(200)(idle);
   });
-  expect(slept).toEqual([0.05, 0.1, 0.2, 0.4, 0.8, 1, 0.05]);
+  expect(slept.slice(-2)).toEqual([4, 0.05]);
 });
 
 test('a number is the pause in microseconds', () => {
