@@ -226,6 +226,7 @@ export class Lcores {
       m.abort = new AbortController();
       m.lastBeatAt = startedAt;
       m.hosted = true;
+      this.look();
       let why = 'its task ended';
       try {
         await this.pool.run(
