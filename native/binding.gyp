@@ -5,6 +5,7 @@
       "sources": [
         "src/addon.cc",
         "src/args.cc",
+        "src/doorbell.cc",
         "src/eal.cc",
         "src/engine.cc",
         "src/ethdev.cc",

@@ -61,6 +61,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   port_info_calls(env, exports);
   thread_calls(env, exports);
   lcore_calls(env, exports);
+  doorbell_calls(env, exports);
   burst_calls(env, exports);
   flow_calls(env, exports);
   flow_rule_calls(env, exports);

@@ -46,6 +46,7 @@ void ethdev_calls(Napi::Env env, Napi::Object exports);
 void port_info_calls(Napi::Env env, Napi::Object exports);
 void thread_calls(Napi::Env env, Napi::Object exports);
 void lcore_calls(Napi::Env env, Napi::Object exports);
+void doorbell_calls(Napi::Env env, Napi::Object exports);
 void burst_calls(Napi::Env env, Napi::Object exports);
 void flow_calls(Napi::Env env, Napi::Object exports);
 void flow_rule_calls(Napi::Env env, Napi::Object exports);

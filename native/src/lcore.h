@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "doorbell.h"
 #include "flow_rules.h"
 #include "flow_table.h"
 #include "layout.h"
@@ -41,6 +42,7 @@ struct alignas(64) Lcore {
   std::atomic<uint64_t> epoch{0};
   /** The owner's environment has ended; lcoreReclaim is due. */
   std::atomic<bool> orphaned{false};
+  Doorbell doorbell;
 
   LcoreBlock* block = nullptr;
   LcoreStats* stats = nullptr;

@@ -109,7 +109,7 @@ void redirect_stage(Lcore& lc, uint32_t target) {
   unsigned n = 0;
   if (to != nullptr) {
     n = rte_ring_mp_enqueue_burst(to->ring, reinterpret_cast<void**>(s.pkts), s.n, nullptr);
-    __atomic_store_n(&to->block->doorbell, 1, __ATOMIC_RELEASE);
+    to->doorbell.ring();
   }
   lc.stats->redirOut += n;
   if (n < s.n) drop(lc, s.pkts + n, s.n - n, DROP_REDIRECT_FULL);

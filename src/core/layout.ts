@@ -171,8 +171,6 @@ export const LCORE_BLOCK = struct(
     txCount: 'u32',
     freeCount: 'u32',
     allocCount: 'u32',
-    /** Doorbell: Atomics.wait address of an idle lcore, set to 1 by whoever posts work. */
-    doorbell: 'i32',
     /** Set by the master to end the loop. */
     stop: 'i32',
     /** Incremented by the lcore each loop; the master's watchdog reads it. */

@@ -227,6 +227,14 @@ export interface Native {
    * every packet is an exception. Call it while no other thread polls the lcore.
    */
   flowRules(id: number, rules: FlowRules): void;
+  /**
+   * The lcore's own thread, idle: blocks until somebody rings its doorbell (`lcoreWake`, or a packet that is redirected to it), or
+   * for that many microseconds (an integer); may end early. Returns at once when the bell rang since the last sleep, so look for
+   * work after each sleep.
+   */
+  lcoreSleep(id: number, microseconds: number): void;
+  /** Any thread, after posting work: wakes an lcore or keeps it from falling asleep. Does nothing to one that was destroyed. */
+  lcoreWake(id: number): void;
   /** Stops the clock of an lcore at `nowMs` (nowMs of its next polls), or lets it run again (-1). For tests. */
   lcoreClock(id: number, nowMs: number): void;
   /**

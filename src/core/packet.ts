@@ -83,7 +83,6 @@ export class Packets {
   private readonly txDst: Uint32Array;
   private readonly freeVec: Uint32Array;
   private readonly allocVec: Uint32Array;
-  private redirected = 0;
   /** This lcore's LCORE_BLOCK in words. */
   readonly block: Uint32Array;
   /** Added to a packet's mbuf offset to find its first buffer byte. */
@@ -315,15 +314,7 @@ export class Packets {
 
   /** Hands the frame as it was received to the lcore that owns its connection. */
   redirect(p: number, lcore: number): void {
-    this.redirected |= 1 << (lcore & 31);
     this.queue(p, (TX_DST_REDIRECT | lcore) >>> 0);
-  }
-
-  /** Lcores (bit id modulo 32) that packets went to since the last call: they may sleep and want to be woken. */
-  takeRedirected(): number {
-    const mask = this.redirected;
-    this.redirected = 0;
-    return mask;
   }
 
   /** True when the vectors hold something to flush. */

@@ -54,7 +54,7 @@ export class Lcore {
   ) {
     const { id, config } = task;
     this.id = id;
-    this.mesh = Mesh.open(task.mesh.buffer, task.mesh.members);
+    this.mesh = new Mesh(task.mesh.buffer, task.mesh.members);
     this.toMaster = this.mesh.ring(id, MASTER);
     this.fromMaster = this.mesh.ring(MASTER, id);
     for (let peer = 1; peer < task.mesh.members; peer++) {
@@ -116,7 +116,7 @@ export class Lcore {
     this.ipvs.notices.send = (notices) => this.tell({ t: 'dests', notices });
     takeShortWay(this.netif, this.inet, this.ipvs);
     if (config.flowOffload) this.netif.offload();
-    this.idle = new Idle(task.idleSleep, (ms) => this.mesh.sleep(id, ms));
+    this.idle = new Idle(task.idleSleep, (us) => native.lcoreSleep(id, us));
   }
 
   /** Runs until the master says stop. */
@@ -135,7 +135,6 @@ export class Lcore {
     for (let loops = 0; Atomics.load(head, stopAt) === 0; loops++) {
       turn();
       const received = packets.received;
-      this.wakeRedirected();
       head[beatAt]! += 1;
       // Where one was there may be more.
       const look = received === 0 || told > 0 || loops % MESSAGE_INTERVAL === 0;
@@ -201,13 +200,6 @@ export class Lcore {
     return { lines: this.ipvs.laddrUse(from, to), next: to < this.saPool.slots ? to : 0 };
   }
 
-  /** An lcore that sleeps is woken for the packets that it has just been given. */
-  private wakeRedirected(): void {
-    const mask = this.packets.takeRedirected();
-    if (mask === 0) return;
-    for (const { id } of this.toPeers) if ((mask & (1 << (id & 31))) !== 0) this.mesh.wake(id);
-  }
-
   private tell(m: ToMaster): void {
     // The master reads its rings whatever else it does; a full ring is a burst of what can go.
     if (!this.toMaster.sendJson(m) && m.t !== 'log' && m.t !== 'dests') {
@@ -219,7 +211,7 @@ export class Lcore {
     for (const { id, ring } of this.toPeers) {
       // A full ring means a peer that does not run: it will ask for itself when it does.
       ring.sendJson(m);
-      this.mesh.wake(id);
+      this.native.lcoreWake(id);
     }
   }
 }

@@ -2,9 +2,8 @@
  * The message mesh: one single-producer single-consumer ring from every member to every other. Member 0 is
  * the master, 1..N are the lcores. Messages are JSON (control traffic only, never packets).
  *
- * An lcore that is idle sleeps on its doorbell, an int32 in shared memory, and is notified by whoever posts. Only then: to notify
- * takes a lock of V8 that all threads share (FutexEmulation), and a busy lcore would wait for a master that was preempted while
- * it held it. The master has no bell for that reason, it looks (src/master/lcores.ts).
+ * An lcore that is idle sleeps on its doorbell (native/src/doorbell.h); whoever posts to it rings that. The master has none, as it
+ * waits in the event loop: it looks (src/master/lcores.ts).
  */
 import { Ring } from '../core/ring.js';
 import type { Command } from '../control/schema.js';
@@ -45,48 +44,24 @@ export interface Page {
   next: number;
 }
 
-/** What a doorbell says. */
-const QUIET = 0;
-const RUNG = 1;
-const ASLEEP = 2;
-
 const MASTER_RING = 1 << 20;
 const PEER_RING = 1 << 16;
 
-/** Shared memory of the mesh: rings, then one doorbell per member on its own cache line. */
+/** Shared memory of the mesh. */
 export class Mesh {
-  private constructor(
+  constructor(
     readonly buffer: SharedArrayBuffer,
-    readonly members: number,
-    private readonly bells: Int32Array,
+    private readonly members: number,
   ) {}
 
   static create(members: number): Mesh {
-    const bytes = Mesh.ringOffset(members, members - 1, members) + members * 64;
-    return Mesh.open(new SharedArrayBuffer(bytes), members);
-  }
-
-  static open(buffer: SharedArrayBuffer, members: number): Mesh {
-    const bellsAt = Mesh.ringOffset(members, members - 1, members);
-    return new Mesh(buffer, members, new Int32Array(buffer, bellsAt, members * 16));
+    // Where a ring behind the last one would begin.
+    return new Mesh(new SharedArrayBuffer(Mesh.ringOffset(members, 0, members)), members);
   }
 
   /** The ring from one member to another. Only `from` pushes, only `to` pops. */
   ring(from: number, to: number): Ring {
     return new Ring(this.buffer, Mesh.ringOffset(from, to, this.members), Mesh.capacity(from, to));
-  }
-
-  /** Wakes an lcore, or keeps it from falling asleep. */
-  wake(member: number): void {
-    if (Atomics.exchange(this.bells, member * 16, RUNG) === ASLEEP) Atomics.notify(this.bells, member * 16);
-  }
-
-  /** Sleeps until woken or `ms` have passed. Blocks the thread. */
-  sleep(member: number, ms: number): void {
-    const bell = member * 16;
-    if (Atomics.compareExchange(this.bells, bell, QUIET, ASLEEP) === QUIET)
-      Atomics.wait(this.bells, bell, ASLEEP, ms);
-    Atomics.store(this.bells, bell, QUIET);
   }
 
   private static capacity(from: number, to: number): number {
@@ -101,6 +76,6 @@ export class Mesh {
         off += Ring.bytesFor(Mesh.capacity(f, t));
       }
     }
-    return Math.ceil(off / 64) * 64;
+    return off;
   }
 }

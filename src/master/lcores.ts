@@ -201,7 +201,7 @@ export class Lcores {
     clearInterval(this.watchdog);
     for (const m of this.members.values()) {
       Atomics.store(new Int32Array(m.task.block), LCORE_BLOCK.at.stop >>> 2, 1);
-      this.o.mesh.wake(m.task.id);
+      this.o.native.lcoreWake(m.task.id);
       // It waits for its next life, which will not come.
       if (!m.hosted) m.abort.abort();
     }
@@ -285,14 +285,14 @@ export class Lcores {
       m.backlog.push(message);
       if (m.backlog.length === 1) setTimeout(() => this.drainBacklog(m), 2);
     }
-    this.o.mesh.wake(m.task.id);
+    this.o.native.lcoreWake(m.task.id);
     this.postedAt = performance.now();
     this.look();
   }
 
   private drainBacklog(m: Member): void {
     while (m.backlog.length > 0 && m.to.sendJson(m.backlog[0])) m.backlog.shift();
-    this.o.mesh.wake(m.task.id);
+    this.o.native.lcoreWake(m.task.id);
     if (m.backlog.length > 0) setTimeout(() => this.drainBacklog(m), 2);
   }
 

@@ -329,6 +329,7 @@ describe('lcores', () => {
     lcoreBind: (id) => native.lcoreBind(id),
     lcoreUnbind: (id) => native.lcoreUnbind(id),
     lcoreReclaim: (id) => native.lcoreReclaim(id),
+    lcoreSleep: (id) => native.lcoreSleep(id, 0),
     poll: (id) => native.poll(id, 32),
     flush: (id) => native.flush(id),
     flowInsert: (id) => native.flowInsert(id, 1),
@@ -359,10 +360,11 @@ describe('lcores', () => {
     }
   });
 
-  test('an lcore without a thread: poll and flush are WRONG_THREAD', () => {
+  test('an lcore without a thread: poll, flush and sleep are WRONG_THREAD', () => {
     makeLcore(lcoreConfig(6, []), false);
     expect(codeOf(() => native.poll(6, 32))).toBe('WRONG_THREAD');
     expect(codeOf(() => native.flush(6))).toBe('WRONG_THREAD');
+    expect(codeOf(() => native.lcoreSleep(6, 0))).toBe('WRONG_THREAD');
     expect(codeOf(() => native.lcoreUnbind(6))).toBe('WRONG_THREAD');
     native.lcoreDestroy(6);
   });
@@ -377,11 +379,11 @@ describe('lcores', () => {
     native.lcoreDestroy(6);
   });
 
-  test('another thread: poll, flush, unbind and flow calls are WRONG_THREAD, and the owner goes on', async () => {
+  test('another thread: poll, flush, sleep, unbind and flow calls are WRONG_THREAD, and the owner goes on', async () => {
     makeLcore(lcoreConfig(6, []));
     const w = spawn(
       `const codeOf = (fn) => { try { fn(); return 'none'; } catch (e) { return e.code; } };
-       parentPort.postMessage([() => native.poll(6, 1), () => native.flush(6), () => native.lcoreBind(6),
+       parentPort.postMessage([() => native.poll(6, 1), () => native.flush(6), () => native.lcoreSleep(6, 0), () => native.lcoreBind(6),
          () => native.lcoreUnbind(6), () => native.flowInsert(6, 1), () => native.flowRemove(6, 1),
          () => native.flowFind(6, 64, 128, false), () => native.flowOwner(6, 64, 128, false), () => native.flowRebuild(6)].map(codeOf));`,
       {},
@@ -389,7 +391,7 @@ describe('lcores', () => {
     );
     const codes = await new Promise((r) => w.once('message', r));
     await ended(w);
-    expect(codes).toEqual(Array(9).fill('WRONG_THREAD'));
+    expect(codes).toEqual(Array(10).fill('WRONG_THREAD'));
     expect(native.poll(6, 32)).toBe(0);
     native.lcoreUnbind(6);
     native.lcoreDestroy(6);

@@ -17,7 +17,7 @@ import { Lcore } from '../../../src/lcore/lcore.js';
 import { Mesh, type ToLcore, type ToMaster } from '../../../src/lcore/mesh.js';
 import type { LcoreTask } from '../../../src/lcore/task.js';
 import { FakeNative } from '../../support/fake-native.js';
-import { ping, summary } from '../../support/frames.js';
+import { arp, ping, summary } from '../../support/frames.js';
 import { macOf } from '../../support/lab.js';
 
 const command = <N extends CommandName>(op: N, params: CommandInput<N>): Command =>
@@ -132,4 +132,50 @@ test('between two commands of a batch there is a poll: it does not keep packets 
   new Lcore(taskFor(fake, mesh), native).run();
   expect(Math.max(...acks)).toBe(1);
   expect(acks.join('')).toContain('11111');
+});
+
+test('what is posted to a sleeper is seen before it sleeps again, whether or not it still slept', () => {
+  const fake = new FakeNative();
+  const mesh = Mesh.create(3);
+  const acks: number[] = [];
+  const sleeps: number[] = [];
+  const native = Object.assign(Object.create(fake) as FakeNative & Native, {
+    flowRules: () => undefined,
+    poll: (id: number, budget: number) => fake.poll(id, budget),
+    flush: (id: number) => fake.flush(id),
+    lcoreSleep: (_id: number, us: number) => {
+      const toMaster = mesh.ring(1, 0);
+      while (!toMaster.isEmpty) if (toMaster.receiveJson<ToMaster>()!.t === 'ack') acks.push(sleeps.length);
+      const seq = sleeps.push(us);
+      if (seq === 5) Atomics.store(new Int32Array(fake.block), LCORE_BLOCK.at.stop >>> 2, 1);
+      const svc = { proto: 'tcp', addr: '10.0.0.1', port: seq } as const;
+      mesh.ring(0, 1).sendJson({ t: 'command', seq, command: command('svc.add', { svc }) } satisfies ToLcore);
+    },
+  });
+  new Lcore({ ...taskFor(fake, mesh), idleSleep: 250 }, native).run();
+  expect(sleeps).toEqual([250, 250, 250, 250, 250]);
+  expect(acks).toEqual([1, 2, 3, 4]);
+});
+
+test('what an lcore learns of a neighbour it tells the others, and wakes them', () => {
+  const fake = new FakeNative();
+  const mesh = Mesh.create(3);
+  const woken: unknown[] = [];
+  let polls = 0;
+  const native = Object.assign(Object.create(fake) as FakeNative & Native, {
+    flowRules: () => undefined,
+    poll: (id: number, budget: number) => {
+      if (++polls === 3) {
+        const o = { smac: '02:00:00:00:00:09', dmac: macOf(0), src: '10.0.0.9', dst: '10.0.0.1' };
+        fake.inject(0, arp({ ...o, op: 1, sha: o.smac, spa: o.src, tpa: o.dst }));
+      }
+      if (polls === 60) Atomics.store(new Int32Array(fake.block), LCORE_BLOCK.at.stop >>> 2, 1);
+      return fake.poll(id, budget);
+    },
+    flush: (id: number) => fake.flush(id),
+    // It is there when they look.
+    lcoreWake: (id: number) => void woken.push(id, mesh.ring(1, id).receiveJson()),
+  });
+  new Lcore(taskFor(fake, mesh), native).run();
+  expect(woken).toEqual([2, { t: 'neigh', ifindex: 1, addr: 0x0a000009, mac: '02:00:00:00:00:09' }]);
 });

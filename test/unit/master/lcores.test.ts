@@ -37,6 +37,8 @@ let mesh: Mesh;
 let lcores: Lcores;
 /** Calls of lcoreReclaim that throw from now on. */
 let busy: number;
+/** Wakes, each with what had been posted by then. */
+let woken: [lcore: number, unread: boolean][];
 
 /** Lets everything happen that needs no time: promises and doorbells. */
 const settle = async (): Promise<void> => {
@@ -64,12 +66,14 @@ beforeEach(async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });
   lives.length = busy = 0;
   state = [];
+  woken = [];
   mesh = Mesh.create(2);
   const native = {
     lcoreReclaim: () => {
       if (busy-- > 0) throw new Error('lcore 1 does not leave its burst');
       return 0;
     },
+    lcoreWake: (id: number) => void woken.push([id, !mesh.ring(0, id).isEmpty]),
   } as unknown as Native;
   const task = {
     id: 1,
@@ -102,6 +106,7 @@ function issue(): Promise<void> {
 
 test('a command is answered when the lcore has applied it', async () => {
   const done = issue();
+  expect(woken).toEqual([[1, true]]);
   const [message] = told();
   expect(message).toMatchObject({ t: 'command', command });
   expect(await isDone(done)).toBe(false);
