@@ -2,10 +2,10 @@ import { configDefaults, defineConfig } from 'vitest/config';
 
 const ALL = 'test/e2e/**/*.test.ts';
 /**
- * They look at how fast something happens, or send more than the machine takes: one after the other, with both CPUs to
- * themselves.
+ * They look at how fast something happens, send more than the machine takes, or keep a sender waiting, which doubles its pause each
+ * time: one after the other, with both CPUs to themselves.
  */
-const ALONE = ['defence', 'full-table', 'robustness'].map((name) => `test/e2e/${name}.test.ts`);
+const ALONE = ['defence', 'full-table', 'lists', 'robustness'].map((name) => `test/e2e/${name}.test.ts`);
 
 /** The others two at a time: each has namespaces, names and files of its own, and waits as often as it works. */
 export default defineConfig({
