@@ -19,6 +19,7 @@ const REWRITE = 'native/src/rewrite.h';
 const PARSE = 'native/src/parse.h';
 const RULES = 'native/src/flow_rules.cc';
 const STORM = 'native/src/storm.h';
+const OPEN = 'native/src/open_flow.h';
 const SYN = 'native/src/syn_answer.h';
 const SYNPROXY = 'src/ipvs/synproxy';
 const LISTS = 'verdicts';
@@ -57,6 +58,45 @@ const MUTANTS = [
   [DIFF, 'native: SACK blocks', REWRITE, 'kind == SACK && edge', 'false && edge'],
   [DIFF, 'native: SACK blocks on odd bytes', REWRITE, '(edge & 1) != 0', 'false'],
   [DIFF, 'native: acknowledgement without ACK', REWRITE, '(load<uint8_t>(l4 + 13) & TCP_ACK) != 0', 'true'],
+  [DIFF, 'opening: checksum of ports', OPEN, 'fold(ip + ports)', 'fold(ip)'],
+  [DIFF, 'opening: timestamps of a SYN', OPEN, 'memset(l4 + at, 1, len);', ''],
+  [DIFF, 'opening: numbers of answers', OPEN, 'out.seqDelta = 0 - delta;', 'out.seqDelta = delta;'],
+  [DIFF, 'opening: sequence numbers', OPEN, 'now * ISN_TICKS_PER_MS +', ''],
+  [DIFF, "opening: the client's address", OPEN, 'in.actions |= FLOW_ACTION_CLIENT_ADDR;', ''],
+  [DIFF, 'opening: way back', OPEN, '(addr & b.near[2 * i + 1]) == b.near[2 * i]', 'false'],
+  [DIFF, 'opening: MTU', ENGINE, 'total > s.mtu', 'total > s.mtu + 1'],
+  [
+    DIFF,
+    'opening: hop limit',
+    ENGINE,
+    'time_to_live)) <= pass.hops || b.eventCount',
+    'time_to_live)) < pass.hops || b.eventCount',
+  ],
+  [DIFF, 'opening: order within a service', ENGINE, '(lc.left_stocks >> stock & 1) != 0', 'false'],
+  [DIFF, 'opening: forged addresses', ENGINE, 'has_option(l3 + IP_HEADER, OPTION_TOA)', 'false'],
+  [DIFF, 'opening: sources that are none', ENGINE, '|| is_martian(b, l3 - ETH_HEADER)', ''],
+  [
+    DIFF,
+    'opening: lists',
+    ENGINE,
+    'unlikely(listed) && refused_client(pass.lc',
+    'false && refused_client(pass.lc',
+  ],
+  [DIFF, 'opening: counters', ENGINE, 'dest.inactive += 1;', ''],
+  [
+    DIFF,
+    'opening: stocks of old routes',
+    'src/ipvs/stocks.ts',
+    'if (this.generation !== this.x.inet.generation) return NO_SPARE;',
+    '',
+  ],
+  [
+    DIFF,
+    'opening: a service that changes',
+    'src/ipvs/stocks.ts',
+    'svcChanged: (svc) => this.forget(svc),',
+    '',
+  ],
   [DIFF, 'native: TOS of a tunnel', REWRITE, 'h.type_of_service = load<uint8_t>(l3 + 1);', ''],
   [DIFF, 'native: fragment bits of a tunnel', REWRITE, '& RTE_BE16(RTE_IPV4_HDR_DF_FLAG)', ''],
   [DIFF, 'native: both ends of SNAT', `${VERDICTS}.cc`, '!own || snat', '!own'],

@@ -3,6 +3,7 @@
 #include <emmintrin.h>
 
 #include "fence.h"
+#include "open_flow.h"
 #include "rewrite.h"
 #include "storm.h"
 #include "syn_answer.h"
@@ -212,6 +213,90 @@ __attribute__((noinline)) void send_back(Pass& pass, rte_mbuf* m, uint32_t total
   pass.to.add(m, len);
 }
 
+/**
+ * Opens a connection by a SYN, which leaves to the real server.
+ * @returns false when it is for TypeScript: nothing has changed then
+ */
+bool open_flow(Pass& pass, rte_mbuf* m, char* l3, const Reflex& reflex, uint32_t total) {
+  Lcore& lc = pass.lc;
+  LcoreBlock& b = *lc.block;
+  FlowTable& flows = lc.flows;
+  const uint32_t stock = reflex.window % STOCKS;
+  if ((lc.left_stocks >> stock & 1) != 0) return false;
+  const uint32_t head = b.stockHead[stock];
+  if (head == b.stockTail[stock]) {
+    lc.hungry = b.stockWanted[stock] == STOCK_SIZE;
+    return false;
+  }
+  const Spare& s = *spare_at(b, stock, head);
+  Adjacency& a = pass.adjacencies[s.adj];
+  const uint64_t word = load<uint64_t>(&a) & ADJ_WORD;
+  DestStats& dest = pass.dests[s.dest];
+  const ProtoRules& rules = lc.rules.tcp;
+  const uint8_t table = lc.rules.table_in[FWD_FULLNAT];
+  const uint8_t event = rules.event_of[load<uint8_t>(l3 + IP_HEADER + 13)];
+  if (s.conn == 0 || s.conn >= flows.capacity() || table >= ProtoRules::TABLES || event >= ProtoRules::EVENTS) return false;
+  if ((word & ADJ_F_READY) == 0 || a.port >= RTE_MAX_ETHPORTS || m->data_off + ETH_HEADER < headroom_for(REWRITE, a) || total > s.mtu ||
+      load<uint8_t>(l3 + offsetof(rte_ipv4_hdr, time_to_live)) <= pass.hops || b.eventCount >= EVENT_CAP ||
+      (total < MIN_FRAME - ETH_HEADER && m->data_off + MIN_FRAME > m->buf_len) || (dest.flags[0] & DEST_F_EXCEPTION) != 0 ||
+      has_option(l3 + IP_HEADER, OPTION_TOA)) {
+    return false;
+  }
+  if (b.stockTail[stock] - head > SPARES_AHEAD) prefetch_spare(flows, *spare_at(b, stock, head + SPARES_AHEAD));
+  const uint32_t ref = s.conn * 2 + DIR_IN;
+  Conn4& c = flows.conn(ref);
+  write_conn(c, s, b, reflex, l3, total, pass.now, pass.generation);
+  if (flows.insert(s.conn) != FlowTable::Insert::Done) {
+    c.flags = 0;
+    return false;
+  }
+  c.flags |= CONN_F_HASHED;
+  b.stockHead[stock] = head + 1;
+  dest.conns += 1;
+  dest.inactive += 1;
+  enter(lc, ref, dest, true, rules.next[table][event][0]);
+
+  if (a.port != pass.to.port) pass.to = turned(lc, pass.to, a.port);
+  count(&dest.inPackets, static_cast<double>(static_cast<int32_t>(total)));
+  a.usedMs = pass.now;
+  unfence(m);
+  if ((reflex.flags & REFLEX_F_KEEP_TIMESTAMPS) == 0) blank_options(l3 + IP_HEADER, OPTION_TIMESTAMP);
+  rewrite(c.in, l3, pass.hops);
+  if ((c.in.actions & NUMBERS) != 0) shift(c, DIR_IN, l3 + IP_HEADER);
+  const uint32_t len = ETH_HEADER + total + (a.vlanTci != 0 ? VLAN_TAG : 0);
+  pass.to.add(m, set_frame(m, frame_to(a, l3), len));
+  return true;
+}
+
+/** What became of a SYN: it is for TypeScript and nothing has changed, a list has refused it, it was answered, or it is on its way. */
+enum class Syn : uint8_t { LEFT, REFUSED, ANSWERED, OPENED };
+
+/** A SYN that no flow covers. @param listed there are lists to ask; the global ones have been asked */
+__attribute__((noinline)) Syn take_syn(Pass& pass, rte_mbuf* m, char* l3, uint32_t total, bool listed) {
+  const LcoreBlock& b = *pass.lc.block;
+  const Reflex* r = find_reflex(b, load<uint32_t>(l3 + 16), load<uint16_t>(l3 + IP_HEADER + 2));
+  if (r == nullptr || r->kind == REFLEX_MARTIAN || is_martian(b, l3 - ETH_HEADER)) return Syn::LEFT;
+  if (unlikely(listed) && refused_client(pass.lc, m, r->svc, load32(l3 + 12))) return Syn::REFUSED;
+  if (r->kind == REFLEX_STOCK) return open_flow(pass, m, l3, *r, total) ? Syn::OPENED : Syn::LEFT;
+  const uint32_t length = answer_syn(pass.lc, m, *r, pass.now);
+  if (length == 0) return Syn::LEFT;
+  send_back(pass, m, length);
+  return Syn::ANSWERED;
+}
+
+/** True for a segment that may open a connection, as far as its flags go. */
+inline bool is_syn(const char* l3) { return (load<uint8_t>(l3 + IP_HEADER + 13) & OPENING) == TCP_SYN; }
+
+/** Packet `l3` goes to TypeScript, and may be one that opens a connection there: later ones of its service must not overtake it. */
+__attribute__((noinline)) void leave_stocks(Lcore& lc, const char* l3, bool plain) {
+  if (!plain) {
+    lc.left_stocks = UINT32_MAX;
+    return;
+  }
+  const Reflex* r = find_reflex(*lc.block, load<uint32_t>(l3 + 16), load<uint16_t>(l3 + IP_HEADER + 2));
+  if (r != nullptr && r->kind == REFLEX_STOCK) lc.left_stocks |= UINT32_C(1) << r->window % STOCKS;
+}
+
 /** In place of a flow: nothing for this loop. */
 constexpr uint32_t SPECIAL = FlowTable::NONE - 1;
 
@@ -226,6 +311,12 @@ struct Found {
   uint32_t ref;
   Dir4* dir;
 };
+
+/** Of a frame that is not plain: it may be of a segment, or a part of one. */
+inline bool is_tcp(const rte_mbuf* m, const char* l3) {
+  return m->pkt_len < ETH_HEADER + IP_HEADER || (load<uint16_t>(l3 - 2) == RTE_BE16(RTE_ETHER_TYPE_IPV4) &&
+         load<uint8_t>(l3 + offsetof(rte_ipv4_hdr, next_proto_id)) == IPPROTO_TCP);
+}
 
 /** For `is_plain`. */
 inline uint64_t mac_of(const Lcore& lc, int port) {
@@ -261,6 +352,8 @@ __attribute__((noinline)) int32_t hint_of_special(const Lcore& lc, const rte_mbu
 
 void begin_flows(Lcore& lc) {
   lc.block->eventCount = 0;
+  lc.left_stocks = 0;
+  lc.hungry = false;
   if (lc.any_behind) {
     memset(lc.behind, 0, sizeof(lc.behind));
     lc.any_behind = false;
@@ -330,14 +423,11 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
       if (ref != SPECIAL) ref = find(flows, l3);
       if (ref >= SPECIAL) {
         if (unlikely(listed) && ref != SPECIAL && refused(lc, m, key_at(l3, l3 + IP_HEADER), FlowTable::NONE)) continue;
-        if (answers && ref != SPECIAL && found[i].tcp) {
-          const uint32_t total = answer_syn(lc, m, pass.now, listed);
-          if (unlikely(total == SYN_REFUSED)) continue;
-          if (likely(total != 0)) {
-            send_back(pass, m, total);
-            answered++;
-            continue;
-          }
+        if (answers && (ref == SPECIAL ? is_tcp(m, l3) : found[i].tcp && is_syn(l3))) {
+          const Syn syn = ref == SPECIAL ? Syn::LEFT : take_syn(pass, m, l3, found[i].total, listed);
+          answered += syn == Syn::ANSWERED;
+          if (likely(syn != Syn::LEFT)) continue;
+          leave_stocks(lc, l3, ref != SPECIAL);
         }
         const int32_t hint = ref == SPECIAL ? hint_of_special(lc, m) : HINT_ABSENT;
         if (hint >= 0) set_behind(lc, static_cast<uint32_t>(hint) >> 1);
@@ -350,6 +440,8 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
     if (unlikely(listed) && refused(lc, m, key_at(l3, l3 + IP_HEADER), ref)) continue;
     if (likely(forward(pass, m, l3, *d, ref, found[i].total, found[i].tcp))) continue;
     set_behind(lc, ref >> 1);
+    // A SYN over a connection that closes opens another one.
+    if (answers && found[i].tcp && is_syn(l3)) leave_stocks(lc, l3, true);
     hints[left] = static_cast<int32_t>(ref);
     pkts[left++] = m;
   }

@@ -74,6 +74,10 @@ struct alignas(64) Lcore {
    */
   uint64_t behind[16] = {};
   bool any_behind = false;
+  /** Stocks that are TypeScript's for the rest of this poll, as bits: a SYN that it was left comes before later ones. */
+  uint32_t left_stocks = 0;
+  /** A stock that is as large as can be has run out: the poll ends, so that it is filled up. */
+  bool hungry = false;
   /** The JavaScript memory that the pointers above and the flow table look into. */
   std::shared_ptr<v8::BackingStore> kept[4];
 

@@ -96,11 +96,14 @@ void work(Lcore& lc, rte_mbuf** pkts, uint16_t n, uint16_t flags, int port, Rece
   deliver(lc, pkts, hints, left, flags, r);
 }
 
+/** True when TypeScript has to see to something before the native loop can go on as usual: stocks to fill up, events to note. */
+bool is_sated(const Lcore& lc) { return lc.hungry || lc.block->eventCount + BURST > EVENT_CAP; }
+
 void receive_redirected(Lcore& lc, uint32_t budget, Received& r) {
   rte_mbuf* pkts[BURST];
   // Half the budget at most, so that neither the ring nor the ports starve.
   const uint32_t limit = (budget + 1) / 2;
-  for (uint32_t bursts = 0; r.exceptions < limit && bursts < POLL_BURSTS / 2; bursts++) {
+  for (uint32_t bursts = 0; r.exceptions < limit && bursts < POLL_BURSTS / 2 && !is_sated(lc); bursts++) {
     const uint32_t want = RTE_MIN(static_cast<uint32_t>(BURST), limit - r.exceptions);
     const unsigned n = rte_ring_sc_dequeue_burst(lc.ring, reinterpret_cast<void**>(pkts), want, nullptr);
     if (n == 0) break;
@@ -126,7 +129,7 @@ void receive(Lcore& lc, uint32_t budget, Received& r) {
   rte_mbuf* pkts[BURST];
   const size_t n_queues = lc.rx.size();
   size_t without_more = 0;  // queues in a row that were not full
-  for (uint32_t bursts = 0; without_more < n_queues && r.exceptions < budget && bursts < POLL_BURSTS; bursts++) {
+  for (uint32_t bursts = 0; without_more < n_queues && r.exceptions < budget && bursts < POLL_BURSTS && !is_sated(lc); bursts++) {
     const Queue q = lc.rx[lc.next_rx];
     lc.next_rx = lc.next_rx + 1 == n_queues ? 0 : lc.next_rx + 1;
     without_more++;

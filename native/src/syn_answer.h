@@ -27,15 +27,15 @@ struct Reflex {
 };
 static_assert(sizeof(Reflex) == REFLEX_WORDS * sizeof(uint32_t));
 
-/** `Reflexes.find`: an entry by address and port as they stand in a packet, or null. */
-inline const Reflex* find_reflex(const LcoreBlock& b, uint32_t addr, uint16_t port, uint8_t kind) {
+/** An entry by address and port as they stand in a packet, or null: that of a service, or, with port 0, a source that nobody may have. */
+inline const Reflex* find_reflex(const LcoreBlock& b, uint32_t addr, uint16_t port) {
   const auto* table = reinterpret_cast<const Reflex*>(b.reflexes);
   uint32_t h = (addr ^ port * UINT32_C(0x9e3779b1)) * UINT32_C(0x85ebca6b);
   h ^= h >> 16;
   for (;; h++) {
     const Reflex& r = table[h % REFLEX_CAP];
     if (r.kind == REFLEX_NONE) return nullptr;
-    if (r.addr == addr && r.port == port && r.kind == kind) return &r;
+    if (r.addr == addr && r.port == port) return &r;
   }
 }
 
@@ -103,31 +103,29 @@ inline uint32_t write_offer(char* at, uint32_t mss, uint32_t wscale, bool sack, 
   return static_cast<uint32_t>(at - begin);
 }
 
-/** `answer_syn`: a list of the service has refused it. */
-constexpr uint32_t SYN_REFUSED = UINT32_MAX;
+constexpr uint32_t OPENING = TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN;
+
+/** True for a frame that says it comes from where nobody may be: 0.0.0.0/8, 127.0.0.0/8, multicast and above, broadcast, us. */
+inline bool is_martian(const LcoreBlock& b, const char* frame) {
+  const char* source = frame + ETH_HEADER + offsetof(rte_ipv4_hdr, src_addr);
+  const auto first = load<uint8_t>(source);
+  return first == 0 || first == 127 || first >= 224 || (load<uint8_t>(frame + 6) & 1) != 0 ||
+         find_reflex(b, load<uint32_t>(source), 0) != nullptr;
+}
 
 /**
  * Turns a SYN round whose headers are known to be sound; it is to leave by the port that it came from.
- * @param listed there are lists to ask; the global ones have been asked
- * @returns the length of the datagram; 0: it is for TypeScript, nothing has changed; SYN_REFUSED: it is gone
+ * @returns the length of the datagram; 0: it is for TypeScript, nothing has changed
  */
-inline __attribute__((noinline)) uint32_t answer_syn(Lcore& lc, rte_mbuf* m, uint32_t now, bool listed) {
-  constexpr uint32_t OPENING = TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN;
+inline __attribute__((noinline)) uint32_t answer_syn(Lcore& lc, rte_mbuf* m, const Reflex& reflex, uint32_t now) {
   constexpr uint32_t LONGEST = ETH_HEADER + IP_HEADER + TCP_HEADER + 20;
   const LcoreBlock& b = *lc.block;
   char* frame = rte_pktmbuf_mtod(m, char*);
   char* l3 = frame + ETH_HEADER;
   char* l4 = l3 + IP_HEADER;
-  if ((load<uint8_t>(l4 + 13) & OPENING) != TCP_SYN) return 0;
   const uint32_t raw_saddr = load<uint32_t>(l3 + 12);
-  const Reflex* r = find_reflex(b, load<uint32_t>(l3 + 16), load<uint16_t>(l4 + 2), REFLEX_SYN);
-  // Sources that are none: 0.0.0.0/8, 127.0.0.0/8, multicast and above, broadcast, our own.
-  const auto first = load<uint8_t>(l3 + 12);
-  if (r == nullptr || first == 0 || first == 127 || first >= 224 || (load<uint8_t>(frame + 6) & 1) != 0 ||
-      find_reflex(b, raw_saddr, 0, REFLEX_MARTIAN) != nullptr || m->data_off + LONGEST > m->buf_len) {
-    return 0;
-  }
-  if (unlikely(listed) && refused_client(lc, m, r->svc, load32(l3 + 12))) return SYN_REFUSED;
+  const Reflex* r = &reflex;
+  if (m->data_off + LONGEST > m->buf_len) return 0;
   if (rte_ipv4_udptcp_cksum_verify(reinterpret_cast<const rte_ipv4_hdr*>(l3), l4) != 0) return 0;
 
   const uint32_t caddr = load32(l3 + 12), vaddr = load32(l3 + 16), ports = load32(l4), isn = load32(l4 + 4);

@@ -26,6 +26,11 @@ export class Chaskey {
     this.last = twice[0];
   }
 
+  /** What native code needs to do the same: five words. */
+  get words(): number[] {
+    return [...this.first, this.last];
+  }
+
   /** @returns the first 32 bits of the hash of the words, as 16 bytes in little-endian order; signed */
   of(a: number, b: number, c: number, d: number): number {
     const { first } = this;

@@ -145,17 +145,51 @@ export const CONN_BATCH = 256;
 /** Entries of LcoreBlock.reflexes, a power of two, and words of each. */
 export const REFLEX_CAP = 4096;
 export const REFLEX_WORDS = 4;
-/** Kinds of them: no entry, a service that answers SYNs with cookies, a source that nobody may have. */
+/** Kinds of them: no entry, a service that answers SYNs with cookies, a source that nobody may have, a service with a stock. */
 export const REFLEX_NONE = 0;
 export const REFLEX_SYN = 1;
 export const REFLEX_MARTIAN = 2;
+export const REFLEX_STOCK = 3;
 /** What is offered. */
 export const REFLEX_F_SACK = 1;
 export const REFLEX_F_TIMESTAMP = 2;
+/** Services with a stock: sequence numbers are re-based, timestamps of SYNs stay, TOA tells the client's address. */
+export const REFLEX_F_REBASE = 4;
+export const REFLEX_F_KEEP_TIMESTAMPS = 8;
+export const REFLEX_F_TOA = 16;
 /** In place of a window scale (4 bits): none. */
 export const SYN_NO_WSCALE = 15;
 /** DPDK ports whose frames the native loop may take. */
 export const PORT_CAP = 32;
+
+/** Stocks of connections made ahead (src/ipvs/stocks.ts), and spares in each, a power of two. */
+export const STOCKS = 32;
+export const STOCK_SIZE = 512;
+
+/** Prefixes with routes of their own that the native loop is told of. */
+export const NEAR_CAP = 32;
+
+export const SPARE = struct(
+  'Spare',
+  'A connection over TCP with Full-NAT that has all but a client.',
+  {
+    /** Its record. */
+    conn: 'u32',
+    /** Local address pool entry + 1, as in CONN4. */
+    laddrSlot: 'u32',
+    laddr: 'be32',
+    /** Real server. */
+    daddr: 'be32',
+    lport: 'be16',
+    dport: 'be16',
+    /** Slot of the real server. */
+    dest: 'u16',
+    /** The way to it (DIR4.adj, mtu), 0 = not known. */
+    adj: 'u16',
+    mtu: 'u16',
+  },
+  32,
+);
 
 /** `txDst` value: a port id, or this bit | an lcore id for the redirect ring. */
 export const TX_DST_REDIRECT = 0x80000000;
@@ -208,6 +242,21 @@ export const LCORE_BLOCK = struct(
     reflexGeneration: 'u32',
     /** See src/ipvs/synproxy/reflexes.ts. */
     reflexes: ['u32', REFLEX_CAP * REFLEX_WORDS],
+    /** Key of initial sequence numbers: four words, and the one of the last step (src/core/chaskey.ts). */
+    isnKey: ['u32', 5],
+    /** The way to who is not in one of these prefixes: adjacency (0 = none is known) and MTU, for as long as `reflexGeneration`. */
+    routerAdj: 'u32',
+    routerMtu: 'u32',
+    /** Address and mask in host order. */
+    nearCount: 'u32',
+    near: ['u32', 2 * NEAR_CAP],
+    /** Of each stock: spares taken and spares added so far, modulo 2^32. */
+    stockHead: ['u32', STOCKS],
+    stockTail: ['u32', STOCKS],
+    /** And how many it is to have. */
+    stockWanted: ['u32', STOCKS],
+    /** SPARE, STOCK_SIZE of each stock; the n-th ever added stands at n modulo STOCK_SIZE. */
+    spares: ['u32', (STOCKS * STOCK_SIZE * SPARE.size) >>> 2],
   },
   64,
 );
@@ -493,6 +542,7 @@ export const VERDICT = {
 
 /** Structs that the C++ header gets, dependencies first. */
 export const STRUCTS: readonly Struct[] = [
+  SPARE,
   PKT,
   LCORE_BLOCK,
   ADJ,
@@ -527,6 +577,13 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   REFLEX_MARTIAN,
   REFLEX_F_SACK,
   REFLEX_F_TIMESTAMP,
+  REFLEX_F_REBASE,
+  REFLEX_F_KEEP_TIMESTAMPS,
+  REFLEX_F_TOA,
+  REFLEX_STOCK,
+  STOCKS,
+  STOCK_SIZE,
+  NEAR_CAP,
   SYN_NO_WSCALE,
   ADJ_F_VALID,
   ADJ_F_RESOLVED,

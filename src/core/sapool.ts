@@ -149,6 +149,9 @@ export class SaPool {
   private readonly lastPort: number;
   private readonly start: () => number;
 
+  /** Told of a slot that is to give out no more ports. */
+  removing: ((slot: number) => void) | undefined;
+
   private readonly locals: (Local | undefined)[] = [];
   private readonly byAddr = new IntMap();
 
@@ -207,6 +210,7 @@ export class SaPool {
   remove(slot: number): void {
     const local = this.local(slot);
     local.dying = true;
+    this.removing?.(slot);
     if (local.used === 0) this.discard(slot, local);
   }
 

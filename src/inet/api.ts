@@ -58,6 +58,8 @@ export interface Inet {
 
   /** Addresses that no datagram may come from: our own and broadcast addresses. */
   martians(): number[];
+  /** The route of what no other prefix covers, if there is one, and those others, without our own and broadcast addresses. */
+  otherwise(): { route: Route; others: readonly Route[] } | undefined;
   /** Longest prefix match; the local table first. */
   lookup(daddr: number): Route | undefined;
   /** The address to send from to `daddr` by this route. 0 = none. */

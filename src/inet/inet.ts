@@ -133,6 +133,10 @@ export class InetStack implements Inet {
     return this.models.routes.martians();
   }
 
+  otherwise(): ReturnType<Inet['otherwise']> {
+    return this.models.routes.otherwise();
+  }
+
   lookup(daddr: number): Route | undefined {
     return this.entry(daddr);
   }

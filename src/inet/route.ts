@@ -113,6 +113,13 @@ export class Routes {
     return [...new Set(all.filter((e) => e.local || e.broadcast).map((e) => e.dst))];
   }
 
+  /** See Inet.otherwise. */
+  otherwise(): { route: FibEntry; others: FibEntry[] } | undefined {
+    const route = this.fib.at(0, 0)[0];
+    const others = this.fib.all().filter((e) => e.plen > 0 && !e.local && !e.broadcast);
+    return route === undefined ? undefined : { route, others };
+  }
+
   // ----- packet path
 
   /** Longest prefix match; our own and broadcast addresses included. */

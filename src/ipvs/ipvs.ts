@@ -47,12 +47,14 @@ import { BOUND, LocalAddrs, type LaddrUse } from './laddr.js';
 import { queryPorts } from './proto/icmp.js';
 import { PROTO_BY_NUMBER, type Timeouts, timeoutTables } from './proto/index.js';
 import { snatTimeoutTables } from './proto/snat-timeouts.js';
+import { TCP } from './proto/tcp.js';
 import { NO_EVENT, type Proto, step, TABLE_IN_ONLY, TABLE_OUT } from './proto/table.js';
 import { isQuiescent } from './quiescent.js';
 import type { Dest, Services, Svc } from './service.js';
 import { SECRET_COOKIE, SECRET_ISN, SECRET_SOURCES, type SharedMemory, sharedMemory } from './shared.js';
 import { limitsSources, NO_SOURCE, Sources } from './sources.js';
 import { Steering, type SteeringOptions } from './steering.js';
+import { NO_SPARE, Stocks } from './stocks.js';
 import { SvcStats } from './svc-stats.js';
 import { SYNPROXY_DEFAULTS, type SynproxyConfig } from './synproxy/config.js';
 import { Synproxy, type SynproxyHost } from './synproxy/synproxy.js';
@@ -142,6 +144,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   readonly steering: Steering;
   readonly fragments: Fragments;
   readonly synproxy: Synproxy;
+  private readonly stocks: Stocks;
   // See FragmentHost.
   taken = NO_FLOW;
   fragmentId = 0;
@@ -211,10 +214,13 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       lcore: o.lcore,
       lcores: o.lcores,
     });
+    this.stocks = new Stocks(this.x, o.services, this.table, this.chooser, this.laddrs);
+    o.saPool.removing = () => this.stocks.closeAll();
     this.synproxy = new Synproxy(
       this,
       { ...SYNPROXY_DEFAULTS, ...config.synproxy },
       new Uint32Array(shared.secret).subarray(SECRET_COOKIE),
+      this.stocks,
     );
     o.services.listen({
       // What was there is that of an earlier service, unless an earlier life of this lcore has counted it.
@@ -308,6 +314,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     this.flood.tick(nowMs);
     this.fragments.tick(nowMs);
     this.notices.tick(nowMs);
+    this.stocks.tick(nowMs);
     this.synproxy.tick(nowMs);
     this.packets.counters[CONNS] = this.table.size;
     this.steering.tick(nowMs);
@@ -327,7 +334,7 @@ export class Ipvs implements FragmentHost, SynproxyHost {
 
   /** Pools of local addresses on this lcore: those in slots from `from` to below `to`. */
   laddrUse(from = 0, to = Infinity): LaddrUse[] {
-    return this.laddrs.stats(from, to);
+    return this.laddrs.stats(from, to, (slot) => this.stocks.held(slot));
   }
 
   /**
@@ -337,7 +344,11 @@ export class Ipvs implements FragmentHost, SynproxyHost {
    */
   readonly moved = (c: number, move: number): void => {
     const r = this.table.records;
-    this.notices.moved(c, (move >>> 4) & 15, move & 15, (move & MOVE_ANSWERED) !== 0);
+    const before = (move >>> 4) & 15;
+    // It has opened the connection: as `connect`.
+    if (before === TCP.NONE && r.proto(c) === ipv4.PROTO_TCP && r.isWayless(c))
+      foresee(this.x, r.dir(c, DIR_OUT));
+    this.notices.moved(c, before, move & 15, (move & MOVE_ANSWERED) !== 0);
     this.restart(c, r.proto(c), r.state(c));
     this.synproxy.entered(c, r.state(c));
   };
@@ -710,15 +721,18 @@ export class Ipvs implements FragmentHost, SynproxyHost {
   ): number => {
     const { packets, table, stats } = this;
     if (table.isFull && this.sendUnrecorded(p, svc, caddr, cport, vaddr, vport)) return 0;
-    let dest: Dest | undefined;
+    const spare = this.stocks.take(svc);
+    let dest = spare === NO_SPARE ? undefined : this.stocks.dest(spare);
     // A client without a record has the real server that the hash says, and keeps it when it gets one.
-    if (svc.unrecordedUntilMs > packets.nowMs) dest = this.chooser.hashed(svc, caddr, cport);
+    if (dest === undefined && svc.unrecordedUntilMs > packets.nowMs)
+      dest = this.chooser.hashed(svc, caddr, cport);
     dest ??= this.chooser.choose(svc, caddr, cport, vaddr);
     if (dest === undefined) {
       this.dropFor(p, svc, this.chooser.refusal(svc));
       return 0;
     }
-    let c = table.alloc(packets.nowMs);
+    let c = spare === NO_SPARE ? table.alloc(packets.nowMs) : this.stocks.conn(spare);
+    if (spare !== NO_SPARE) table.allocReserved(c, packets.nowMs);
     if (c === 0 && this.flood.makeRoom(packets.nowMs)) c = table.alloc(packets.nowMs);
     if (c === 0) {
       stats.cancelled(dest);
@@ -735,7 +749,10 @@ export class Ipvs implements FragmentHost, SynproxyHost {
       r.setFlags(c, r.flags(c) | CONN_F_ONCE);
       r.setState(c, onceState);
     }
-    const rc = this.laddrs.bind(c, dest, caddr, cport, vaddr, vport);
+    const rc =
+      spare === NO_SPARE
+        ? this.laddrs.bind(c, dest, caddr, cport, vaddr, vport)
+        : this.bindSpare(c, dest, spare, caddr, cport, vaddr, vport);
     if (rc !== BOUND) {
       table.release(c);
       stats.cancelled(dest);
@@ -752,6 +769,23 @@ export class Ipvs implements FragmentHost, SynproxyHost {
     if (onceState >= 0) this.restart(c, svc.proto, onceState);
     dest.xmit.opened?.(this.x, p, c, svc);
     return c;
+  };
+
+  private readonly bindSpare = (
+    c: number,
+    dest: Dest,
+    spare: number,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+  ): number => {
+    const { stocks, laddrs } = this;
+    // Without persistence: see `isForAll`.
+    this.chooser.template = NO_TEMPLATE;
+    const slot = stocks.laddrSlot(spare);
+    const laddr = stocks.laddr(spare);
+    return laddrs.bindTaken(c, dest, caddr, cport, vaddr, vport, slot, laddr, stocks.lport(spare));
   };
 
   /** A checked packet of connection `c`. Takes ownership. */

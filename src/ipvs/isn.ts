@@ -15,6 +15,11 @@ export class Isn {
     this.hash = new Chaskey(secret.slice(0, KEY_WORDS));
   }
 
+  /** See `Chaskey.words`. */
+  get words(): number[] {
+    return this.hash.words;
+  }
+
   /** @param ports source port in the upper half */
   of(saddr: number, daddr: number, ports: number, nowMs: number): number {
     return (Math.imul(nowMs >>> 0, TICKS_PER_MS) + this.hash.of(saddr, daddr, ports, 0)) >>> 0;

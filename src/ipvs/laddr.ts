@@ -8,7 +8,7 @@ import type { SaPool } from '../core/sapool.js';
 import { formatIpv4 } from '../wire/ipv4.js';
 import { D } from './conn/records.js';
 import type { ConnTable } from './conn/table.js';
-import type { Dest, Services } from './service.js';
+import type { Dest, Services, Svc } from './service.js';
 import { hide } from './once.js';
 import { XMIT_BY_FWD } from './xmit/index.js';
 
@@ -23,6 +23,8 @@ export const FIRST_PORT = 1025;
 export const BOUND = -1;
 /** An address has no port to give. */
 const NO_PORT = -2;
+/** Another connection has one of the tuples; the port has been given back. */
+const CLASH = -3;
 
 /** Use of a local address on one lcore, a plain answer for `dpip addr show` and `ipvsadm --get-laddr`. */
 export interface LaddrUse {
@@ -36,6 +38,9 @@ export interface LaddrUse {
 }
 
 export class LocalAddrs {
+  /** Of `take`. */
+  laddr = 0;
+  slot = -1;
   /** False once a connection has a port that the pool doesn't know of. */
   private portsAreUnique = true;
 
@@ -80,13 +85,9 @@ export class LocalAddrs {
       }
       return rc === 0 ? BOUND : rc === -1 ? DROP.CONN_CLASH : DROP.CONN_FULL;
     }
-    const { laddrs } = svc;
-    const n = laddrs.length;
+    const n = svc.laddrs.length;
     for (let i = 0; i < n && i < MAX_ADDRS; i++) {
-      if (svc.nextLaddr >= n) svc.nextLaddr = 0;
-      const laddr = laddrs[svc.nextLaddr]!.addr;
-      svc.nextLaddr++;
-      const rc = this.bindTo(laddr, c, dest, caddr, cport, vaddr, vport, daddr, dport);
+      const rc = this.bindTo(nextLaddr(svc), c, dest, caddr, cport, vaddr, vport, daddr, dport);
       if (rc !== NO_PORT) return rc;
     }
     return DROP.SVC_NO_LADDR;
@@ -104,38 +105,107 @@ export class LocalAddrs {
     daddr: number,
     dport: number,
   ): number => {
-    const { table, pool } = this;
-    const r = table.records;
     const { proto } = dest.svc;
-    const slot = pool.slotOf(laddr);
-    if (slot < 0) return NO_PORT;
     for (let k = 0; k < MAX_PORTS; k++) {
-      const lport = pool.alloc(slot, daddr, dport);
+      const lport = this.portOf(laddr, proto, daddr, dport);
       if (lport === 0) return NO_PORT;
-      // Answers to a port that is itself a service would open connections on other lcores.
-      if (this.services.find(proto, laddr, lport) === undefined) {
-        dest.xmit.setup(r, c, proto, caddr, cport, vaddr, vport, laddr, lport, daddr, dport);
-        if ((r.flags(c) & CONN_F_ONCE) !== 0) hide(r, c, DIR_IN);
-        // Before it can be found: a connection that survives a crash must know what it holds.
-        r.setLaddrSlot(c, slot);
-        r.setLport(c, lport);
-        // No other connection has this port towards this destination, and its client had none.
-        if (this.portsAreUnique) {
-          table.insertUnique(c);
-          return BOUND;
-        }
-        const rc = table.insert(c);
-        if (rc === 0) return BOUND;
-        r.setLaddrSlot(c, -1);
-        if (rc !== -1) {
-          pool.free(slot, daddr, dport, lport);
-          return DROP.CONN_FULL;
-        }
-      }
-      // Goes behind all others: the next try gets another one.
-      pool.free(slot, daddr, dport, lport);
+      const rc = this.enter(c, dest, caddr, cport, vaddr, vport, laddr, lport, daddr, dport);
+      if (rc !== CLASH) return rc;
     }
     return NO_PORT;
+  };
+
+  /** @returns a local port of `laddr` towards a destination, 0 = none; its slot is in `slot` */
+  private readonly portOf = (laddr: number, proto: number, daddr: number, dport: number): number => {
+    const { pool } = this;
+    this.slot = pool.slotOf(laddr);
+    if (this.slot < 0) return 0;
+    for (let k = 0; k < MAX_PORTS; k++) {
+      const lport = pool.alloc(this.slot, daddr, dport);
+      // Answers to a port that is itself a service would open connections on other lcores.
+      if (lport === 0 || this.services.find(proto, laddr, lport) === undefined) return lport;
+      // Goes behind all others: the next try gets another one.
+      pool.free(this.slot, daddr, dport, lport);
+    }
+    return 0;
+  };
+
+  /**
+   * Writes the directions of connection `c`, with port `lport` of address `laddr` in slot `slot`, and makes it findable.
+   * @returns BOUND, CLASH when a tuple of it is another connection's, or the reason to drop the packet for
+   */
+  private readonly enter = (
+    c: number,
+    dest: Dest,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+    laddr: number,
+    lport: number,
+    daddr: number,
+    dport: number,
+  ): number => {
+    const { table, pool, slot } = this;
+    const r = table.records;
+    dest.xmit.setup(r, c, dest.svc.proto, caddr, cport, vaddr, vport, laddr, lport, daddr, dport);
+    if ((r.flags(c) & CONN_F_ONCE) !== 0) hide(r, c, DIR_IN);
+    // Before it can be found: a connection that survives a crash must know what it holds.
+    r.setLaddrSlot(c, slot);
+    r.setLport(c, lport);
+    // No other connection has this port towards this destination, and its client had none.
+    if (this.portsAreUnique) {
+      table.insertUnique(c);
+      return BOUND;
+    }
+    const rc = table.insert(c);
+    if (rc === 0) return BOUND;
+    r.setLaddrSlot(c, -1);
+    pool.free(slot, daddr, dport, lport);
+    return rc === -1 ? CLASH : DROP.CONN_FULL;
+  };
+
+  /**
+   * Takes a local end for a connection to come: Full-NAT only.
+   * @returns its port, 0 = none; `laddr` and `slot` are set
+   */
+  take(dest: Dest): number {
+    const { svc } = dest;
+    if (!this.portsAreUnique) return 0;
+    const n = svc.laddrs.length;
+    for (let i = 0; i < n && i < MAX_ADDRS; i++) {
+      this.laddr = nextLaddr(svc);
+      const lport = this.portOf(this.laddr, svc.proto, dest.addr, dest.port);
+      if (lport !== 0) return lport;
+    }
+    return 0;
+  }
+
+  /** True for an address whose ports connections get. */
+  has(addr: number): boolean {
+    return this.pool.slotOf(addr) >= 0;
+  }
+
+  /** Gives it back. */
+  giveBack(slot: number, daddr: number, dport: number, lport: number): void {
+    this.pool.free(slot, daddr, dport, lport);
+  }
+
+  /** Binds connection `c` to a local end that was taken for it. @returns as `bind` */
+  readonly bindTaken = (
+    c: number,
+    dest: Dest,
+    caddr: number,
+    cport: number,
+    vaddr: number,
+    vport: number,
+    slot: number,
+    laddr: number,
+    lport: number,
+  ): number => {
+    this.slot = slot;
+    const rc = this.enter(c, dest, caddr, cport, vaddr, vport, laddr, lport, dest.addr, dest.port);
+    return rc === CLASH ? DROP.CONN_CLASH : rc;
   };
 
   /** Gives back what connection `c` holds. */
@@ -166,20 +236,30 @@ export class LocalAddrs {
     return r.dir(c, XMIT_BY_FWD[r.fwd(c)]!.opens === DIR_IN ? DIR_OUT : DIR_IN);
   }
 
-  /** Addresses in slots of the pool from `from` to below `to`. */
-  stats(from: number, to: number): LaddrUse[] {
+  /**
+   * Addresses in slots of the pool from `from` to below `to`.
+   * @param held ports of a slot that are taken and of no connection yet
+   */
+  stats(from: number, to: number, held: (slot: number) => number): LaddrUse[] {
     const { pool } = this;
     const out: LaddrUse[] = [];
     for (let slot = from; slot < Math.min(pool.slots, to); slot++) {
       const addr = pool.addrOf(slot);
       if (addr < 0) continue;
+      const spare = held(slot);
       out.push({
         addr: formatIpv4(addr),
-        used: pool.used(slot),
-        free: pool.available(slot),
+        used: pool.used(slot) - spare,
+        free: pool.available(slot) + spare,
         miss: pool.misses(slot),
       });
     }
     return out;
   }
+}
+
+/** Local addresses of a service, which has some, in turn. */
+function nextLaddr(svc: Svc): number {
+  if (svc.nextLaddr >= svc.laddrs.length) svc.nextLaddr = 0;
+  return svc.laddrs[svc.nextLaddr++]!.addr;
 }

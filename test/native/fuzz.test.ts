@@ -21,6 +21,9 @@ import {
   PORT_CAP,
   LCORE_BLOCK,
   LCORE_STATS,
+  SPARE,
+  STOCK_SIZE,
+  STOCKS,
   TX_CAP,
   TX_DST_REDIRECT,
 } from '../../src/core/layout.js';
@@ -31,12 +34,14 @@ import { Rng, World } from './support/traffic.js';
 const ROUNDS = Number(process.env['DPVS_FUZZ_ROUNDS'] ?? 20);
 const SEED = Number(process.env['DPVS_FUZZ_SEED'] ?? 1);
 const CONNS = 128;
+/** With so many the native loop opens connections, too (src/ipvs/stocks.ts). */
+const MANY_CONNS = 8192;
 const STEPS = 400;
 /** Adjacencies that the worlds use. */
 const ADJ_USED = 16;
 
 let ports: number[] = [];
-const seen = { hits: 0, sent: 0, exceptions: 0, refused: 0 };
+const seen = { opened: 0, hits: 0, sent: 0, exceptions: 0, refused: 0 };
 
 beforeAll(() => {
   startEal();
@@ -142,6 +147,24 @@ class Garbage {
     if (r.chance(2)) this.block.setUint32(LCORE_BLOCK.at.portMac + 4 * r.below(64), garbage(r), true);
   }
 
+  /** Spares taken from each stock, modulo 2^32. */
+  taken(): Uint32Array {
+    return new Uint32Array(this.side.block, LCORE_BLOCK.at.stockHead, STOCKS).slice();
+  }
+
+  /** What the native loop opens connections from. */
+  stocks(): void {
+    const { r, block } = this;
+    const { at } = LCORE_BLOCK;
+    const stock = r.chance(80) ? 0 : r.below(STOCKS);
+    const spare = stock * STOCK_SIZE + r.below(r.chance(80) ? 16 : STOCK_SIZE);
+    scribble(r, block, at.spares + spare * SPARE.size, offsets(SPARE.size));
+    if (r.chance(10)) block.setUint32(at.stockTail + 4 * stock, garbage(r), true);
+    if (r.chance(5)) block.setUint32(at.stockHead + 4 * stock, garbage(r), true);
+    if (r.chance(5)) block.setUint32(at.stockWanted + 4 * stock, garbage(r), true);
+    if (r.chance(5)) scribble(r, block, at.routerAdj, offsets(at.near + 64 - at.routerAdj));
+  }
+
   /** Ends the exceptions of a poll, some twice, with garbage between them. */
   vectors(exceptions: number): void {
     const { r, block } = this;
@@ -218,7 +241,7 @@ function round(seed: number): void {
   const side = new Side({
     id: 1,
     ports,
-    conns: CONNS,
+    conns: seed % 2 === 0 ? CONNS : MANY_CONNS,
     path: 'flow',
     nowMs: now,
     ipvs,
@@ -228,7 +251,7 @@ function round(seed: number): void {
   for (const c of world.commands) side.apply(c);
   const traffic = (packets: number): void => {
     for (let i = 0; i < packets; i++) {
-      const f = world.next(i);
+      const f = (r.chance(20) ? world.syn(i) : undefined) ?? world.next(i);
       injector.send(side, f.device, f.frame, f.length, r.chance(3));
     }
     injector.flush();
@@ -262,6 +285,7 @@ function round(seed: number): void {
   for (let step = 0; step < STEPS; step++) {
     if (r.chance(10)) bad.mend();
     for (let i = r.below(4); i > 0; i--) bad.records();
+    for (let i = r.below(3); i > 0; i--) bad.stocks();
     if (r.chance(30)) bad.index();
     traffic(r.below(48));
     native.lcoreClock(side.id, (now += r.below(50)));
@@ -272,7 +296,9 @@ function round(seed: number): void {
       answered: answered(),
       drops: drops(),
     };
+    const [first] = bad.taken();
     const n = native.poll(side.id, r.below(EXC_CAP + 100));
+    seen.opened += bad.taken()[0]! - first!;
     // A packet of a flow, or a SYN for syn-proxy, is sent or dropped for a reason; the rest is handed over.
     const hits = side.stat('flowHits') - at.hits + answered() - at.answered;
     expect(side.stat('txPackets') - at.sent + drops() - at.drops, `seed ${seed}, step ${step}`).toBe(hits);
@@ -309,4 +335,5 @@ test('and the garbage was used: packets forwarded by it, entries refused', () =>
   expect(seen.hits).toBeGreaterThan(ROUNDS * 500);
   expect(seen.sent).toBeGreaterThan(ROUNDS * 500);
   expect(seen.refused).toBeGreaterThan(ROUNDS * 5);
+  expect(seen.opened).toBeGreaterThan(ROUNDS);
 });

@@ -108,6 +108,11 @@ export class Records {
     this.u8[c * SIZE + OUT + D.fwd] = v;
   }
 
+  /** True as long as no way to the client is known. */
+  isWayless(c: number): boolean {
+    return this.u16[(c * SIZE + OUT + D.adj) >>> 1] === 0;
+  }
+
   /** From now on packets of neither direction take a short way. */
   clearActions(c: number): void {
     this.u16[(c * SIZE + IN + D.actions) >>> 1] = 0;

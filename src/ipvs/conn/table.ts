@@ -26,8 +26,10 @@ export class ConnTable {
   nowMs: number;
   private readonly wheel: Wheel;
   /** Indices of free records; the first `freeCount` are valid. */
-  private readonly free: Uint32Array;
+  private readonly freed: Uint32Array;
   private freeCount = 0;
+  /** Records that were taken off the free list by `reserve` and have not become connections. */
+  private reserved = 0;
   /** Tuples inserted since the last tick. */
   private readonly fresh = new Fresh();
   /** Connections in `index.batch`: outside of a tick they wait to be inserted, inside to be removed. */
@@ -50,16 +52,21 @@ export class ConnTable {
     this.records = new Records(buffer);
     this.nowMs = nowMs;
     const { capacity } = this.records;
-    this.free = new Uint32Array(capacity);
+    this.freed = new Uint32Array(capacity);
     this.wheel = new Wheel(capacity, (c) => void (this.due[this.dueCount++] = c));
     this.wheel.start(nowMs);
     // Popped from the end: low indices first, so that a small load touches little memory.
-    for (let c = capacity - 1; c >= 1; c--) this.free[this.freeCount++] = c;
+    for (let c = capacity - 1; c >= 1; c--) this.freed[this.freeCount++] = c;
   }
 
   /** Connections in the table. */
   get size(): number {
-    return this.records.capacity - 1 - this.freeCount;
+    return this.records.capacity - 1 - this.freeCount - this.reserved;
+  }
+
+  /** Records that `alloc` and `reserve` can have. */
+  get free(): number {
+    return this.freeCount;
   }
 
   get isFull(): boolean {
@@ -69,15 +76,46 @@ export class ConnTable {
   /** A zeroed record marked as used, or 0 when the table is full. It is not indexed and has no timer yet. */
   readonly alloc = (nowMs: number): number => {
     if (this.freeCount === 0) return 0;
-    const c = this.free[--this.freeCount]!;
+    const c = this.freed[--this.freeCount]!;
+    const r = this.records;
+    if (c > r.top) r.setTop(c);
+    this.begin(c, nowMs);
+    return c;
+  };
+
+  private readonly begin = (c: number, nowMs: number): void => {
     const r = this.records;
     r.begin(c);
-    if (c > r.top) r.setTop(c);
     r.setCreatedMs(c, nowMs);
     r.setLastSeenMs(c, DIR_IN, nowMs);
     r.setLastSeenMs(c, DIR_OUT, nowMs);
-    return c;
   };
+
+  /** A record for a connection to come, or 0 when the table is full: nobody sees it. */
+  reserve(): number {
+    if (this.freeCount === 0) return 0;
+    this.reserved++;
+    const c = this.freed[--this.freeCount]!;
+    if (c > this.records.top) this.records.setTop(c);
+    return c;
+  }
+
+  /** Gives back what `reserve` gave. */
+  unreserve(c: number): void {
+    this.reserved--;
+    this.freed[this.freeCount++] = c;
+  }
+
+  /** The connection has come: as `alloc`, of a record that was reserved. */
+  readonly allocReserved = (c: number, nowMs: number): void => {
+    this.reserved--;
+    this.begin(c, nowMs);
+  };
+
+  /** `n` of the reserved records are connections now, by the native loop. */
+  born(n: number): void {
+    this.reserved -= n;
+  }
 
   /** Makes the connection findable by the tuples of its directions. @returns as `FlowIndex.insert` */
   insert(c: number): number {
@@ -148,7 +186,7 @@ export class ConnTable {
       if (this.waiting === CONN_BATCH) this.settle();
       return;
     }
-    this.free[this.freeCount++] = c;
+    this.freed[this.freeCount++] = c;
   };
 
   /** Expires what is due. Call it once for every poll, behind its packets. */
@@ -191,7 +229,7 @@ export class ConnTable {
         kept++;
       } else {
         if (flags !== 0) r.setFlags(c, 0);
-        this.free[this.freeCount++] = c;
+        this.freed[this.freeCount++] = c;
       }
     }
     this.index.rebuild();
@@ -215,7 +253,7 @@ export class ConnTable {
     const { batch } = this.index;
     if (this.ticking) {
       this.index.removeMany(n);
-      for (let i = 0; i < n; i++) this.free[this.freeCount++] = batch[i]!;
+      for (let i = 0; i < n; i++) this.freed[this.freeCount++] = batch[i]!;
       return;
     }
     const refused = this.index.insertMany(n);

@@ -14,6 +14,7 @@ interface RrState {
 export const rr: Scheduler<RrState> = {
   name: 'rr',
   text: 'round robin',
+  goesRound: true,
 
   state(dests, start, old) {
     const n = dests.length;

@@ -19,6 +19,8 @@ export interface Scheduler<S = unknown> {
   readonly text: string;
   /** Scheduler flags of a service (`ipvsadm --sched-flags`) that it knows, in the order of listings. */
   readonly flags?: readonly string[];
+  /** Whom a client gets depends on nothing but whom the one before got: choices may be made ahead (src/ipvs/stocks.ts). */
+  readonly goesRound?: boolean;
   /** What it can hash (`ipvsadm --hash-target`), the default first. */
   readonly hashTargets?: readonly string[];
   /**

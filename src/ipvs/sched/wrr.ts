@@ -21,6 +21,7 @@ interface WrrState {
 export const wrr: Scheduler<WrrState> = {
   name: 'wrr',
   text: 'weighted round robin',
+  goesRound: true,
 
   state(dests, start, old) {
     const max = dests.reduce((m, d) => Math.max(m, d.weight), 0);

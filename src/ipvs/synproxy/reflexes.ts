@@ -1,6 +1,7 @@
 /**
- * What the native loop knows of services with syn-proxy, so that it answers SYNs itself (`native/src/syn_answer.h`): a small hash
- * table in the lcore's block, compiled from the services, with the sources that nobody may have and the keys of cookies.
+ * What the native loop knows of services whose SYNs it handles itself: it answers those with syn-proxy (`native/src/syn_answer.h`), and
+ * opens connections of those that have a stock (src/ipvs/stocks.ts). A small hash table in the lcore's block, compiled from the
+ * services, with the sources that nobody may have and the keys of cookies.
  *
  * It is empty from the moment when something has changed until it is compiled again, at the end of the loop: what it does not
  * cover goes to TypeScript.
@@ -11,11 +12,13 @@ import {
   REFLEX_F_SACK,
   REFLEX_F_TIMESTAMP,
   REFLEX_MARTIAN,
+  REFLEX_STOCK,
   REFLEX_SYN,
   REFLEX_WORDS,
 } from '../../core/layout.js';
 import type { Inet } from '../../inet/api.js';
 import type { Services, Svc } from '../service.js';
+import type { Stocks } from '../stocks.js';
 import type { Answer } from './answer.js';
 import type { SynproxyConfig } from './config.js';
 import type { Cookies } from './cookie.js';
@@ -44,7 +47,9 @@ export class Reflexes {
     private readonly cookies: Cookies,
     private readonly answer: Answer,
     private readonly config: SynproxyConfig,
+    private readonly stocks: Stocks,
   ) {
+    stocks.changed = () => this.outdated();
     block[AT.count] = 0;
     const changed = (svc: Svc): void => {
       if (svc.synproxy) this.outdated();
@@ -63,7 +68,7 @@ export class Reflexes {
 
   /** Call once per loop, behind its packets. */
   tick(): void {
-    if (this.svcs.size === 0) return;
+    if (this.svcs.size === 0 && !this.stale && this.block[AT.count] === 0) return;
     if (this.stale || this.block[AT.generation] !== this.inet.generation >>> 0) this.compile();
   }
 
@@ -103,6 +108,12 @@ export class Reflexes {
         options,
         this.answer.window | (svc.slot << 16),
       );
+      n++;
+      count++;
+    }
+    for (const { svc, stock } of this.stocks.openings) {
+      if (n === MOST) break;
+      this.enter(svc.addr, svc.port, REFLEX_STOCK, 0, this.stocks.flags << 24, stock | (svc.slot << 16));
       n++;
       count++;
     }

@@ -29,6 +29,7 @@ import { dropFor, eventFor } from '../counts.js';
 import type { Proto } from '../proto/table.js';
 import { TCP, tcp as tcpProto } from '../proto/tcp.js';
 import type { Services, Svc } from '../service.js';
+import type { Stocks } from '../stocks.js';
 import { seqDelta, setSeqDelta } from '../xmit/seq.js';
 import type { XmitContext } from '../xmit/xmit.js';
 import { Answer } from './answer.js';
@@ -84,6 +85,7 @@ export class Synproxy {
     private readonly host: SynproxyHost,
     private readonly config: SynproxyConfig,
     secret: Uint32Array,
+    stocks: Stocks,
   ) {
     const { packets } = host;
     this.cookies = new Cookies(secret, packets.nowMs, () => this.reflexes.setKeys());
@@ -96,6 +98,7 @@ export class Synproxy {
       this.cookies,
       this.answer,
       config,
+      stocks,
     );
     this.reflexes.setKeys();
     const { close, timeWait, finWait, closeWait, lastAck } = config.connReuse;

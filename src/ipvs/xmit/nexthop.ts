@@ -67,6 +67,24 @@ export function foresee(x: XmitContext, dir: number): void {
   if (lastRouter.adj !== 0) note(r, dir, lastRouter.adj, generation, lastRouter.mtu);
 }
 
+/** The adjacency towards `addr`, whose MTU is in `x.ways.mtu` then; 0 when there is none. */
+export function wayTo(x: XmitContext, addr: number): number {
+  const { inet, ways } = x;
+  const known = ways.find(addr, inet.generation);
+  if (known !== 0) return known;
+  const route = inet.lookup(addr);
+  if (route === undefined || route.local) return 0;
+  const adj = inet.adjacency(route.ifindex, route.via === 0 ? addr : route.via);
+  if (adj === 0) return 0;
+  const mtu = mtuOf(route, inet.adjMtu(adj));
+  if (route.via === 0) ways.remember(addr, inet.generation, adj, mtu);
+  ways.mtu = mtu;
+  return adj;
+}
+
+/** The MTU by a route towards an adjacency of its. */
+export const mtuBy = (x: XmitContext, route: Route, adj: number): number => mtuOf(route, x.inet.adjMtu(adj));
+
 const mtuOf = (route: Route, linkMtu: number): number =>
   route.mtu !== 0 && route.mtu < linkMtu ? route.mtu : linkMtu;
 

@@ -78,6 +78,8 @@ export class Side {
   ipvs!: Ipvs;
   /** Changes of state that the native loop has told of. */
   events = 0;
+  /** Connections that the native loop has opened. */
+  opened = 0;
   /** Packets that took the short way. */
   short = 0;
   /** SYNs that TypeScript has answered with a cookie; what else was answered is the native loop's. */
@@ -232,7 +234,10 @@ export class Side {
     packets.setGeneration(inet.generation);
     const n = native.poll(id, budget);
     const { received, eventCount } = packets;
-    for (let i = 0; i < eventCount; i++) ipvs.moved(packets.event(i), packets.move(i));
+    for (let i = 0; i < eventCount; i++) {
+      if ((packets.move(i) & 0xf0) === 0 && ipvs.table.records.proto(packets.event(i)) === 6) this.opened++;
+      ipvs.moved(packets.event(i), packets.move(i));
+    }
     this.events += eventCount;
     for (let i = 0; i < n; i++) netif.receive(packets.exception(i));
     inet.tick(packets.nowMs);

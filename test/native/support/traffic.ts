@@ -100,6 +100,8 @@ export class World {
   readonly synproxy: Partial<SynproxyConfig>;
   /** Addresses of services that have syn-proxy now and then. */
   readonly proxied = new Set<number>();
+  /** Addresses of services whose connections the native loop may open. */
+  private readonly stocked = new Set<number>();
   private readonly due: Due[] = [];
   /** See zeroSum(). */
   private readonly sums: number[] = [];
@@ -155,20 +157,22 @@ export class World {
       local: false,
     });
     for (let i = 0, n = 1 + r.below(4); i < n; i++) {
-      const proto = r.pick(['tcp', 'udp'] as const);
+      // One whose connections the native loop may open, while nothing else is asked of it (src/ipvs/stocks.ts).
+      const stocked = i === 0 && !this.oneByOne && r.chance(60);
+      const proto = stocked ? 'tcp' : r.pick(['tcp', 'udp'] as const);
       // Port 0: all of them, only when persistent.
-      const persistent = r.chance(30) ? 1 + r.below(5) : 0;
-      const proxied = proto === 'tcp' && r.chance(50);
+      const persistent = !stocked && r.chance(30) ? 1 + r.below(5) : 0;
+      const proxied = proto === 'tcp' && !stocked && r.chance(50);
       const port = persistent > 0 && r.chance(40) ? 0 : 1 + r.below(65535);
       const svc = { proto, addr: `10.1.1.${i + 1}`, port };
       addr('dpdk0', svc.addr, 32);
       // In turn and not by chance, so that each has its world.
       const able = SCHEDULERS.filter((x) => BY_ORDER_OR_HASH.has(x.name) !== this.oneByOne);
-      const scheduler = able[(this.number + i) % able.length]!.name;
+      const scheduler = stocked ? r.pick(['rr', 'wrr']) : able[(this.number + i) % able.length]!.name;
       this.schedulers.add(scheduler);
       const onePacket = proto === 'udp' && r.chance(25);
       if (onePacket) this.onePacket.add(ip(svc.addr));
-      const proxyProtocol = r.chance(10) ? r.pick(PROXY[proto]) : 'disable';
+      const proxyProtocol = !stocked && r.chance(10) ? r.pick(PROXY[proto]) : 'disable';
       commands.push({
         op: 'svc.add',
         svc,
@@ -180,16 +184,17 @@ export class World {
         synproxy: proxied && r.chance(85),
         persistent,
         netmask: r.pick(['255.255.255.255', '255.255.255.0']),
-        ...(r.chance(10) ? { bps: 1000 * r.below(100_000) } : {}),
-        ...(r.chance(10) ? { limitProportion: r.below(101) } : {}),
+        ...(!stocked && r.chance(10) ? { bps: 1000 * r.below(100_000) } : {}),
+        ...(!stocked && r.chance(10) ? { limitProportion: r.below(101) } : {}),
         ...(r.chance(50) ? { destCheck: { passive: { downRetry: 1, downWait: 1 }, external: [] } } : {}),
-        ...((this.number + i) % 9 === 0
+        ...(!stocked && (this.number + i) % 9 === 0
           ? { srcRate: 5 + (this.number % 50), srcConns: this.number % 60, srcPlen: 32 - 8 * (i % 2) }
           : {}),
       });
       if (proxied) this.proxied.add(ip(svc.addr));
+      if (stocked) this.stocked.add(ip(svc.addr));
       const any = this.oneByOne ? MODES_OF_FLOODS : MODES;
-      const modes = proxyProtocol !== 'disable' ? (['fullnat'] as const) : proxied ? PROXIED : any;
+      const modes = stocked || proxyProtocol !== 'disable' ? (['fullnat'] as const) : proxied ? PROXIED : any;
       const dests = Array.from({ length: 1 + r.below(4) }, (_, k) => {
         const fwd = r.pick(modes);
         // Where the real server has the address of the service, it has its port as well.
@@ -204,7 +209,7 @@ export class World {
           dest,
           fwd,
           weight,
-          ...(r.chance(20) ? { maxConn: 20, minConn: r.below(20) } : { maxConn: 0, minConn: 0 }),
+          ...(!stocked && r.chance(20) ? { maxConn: 20, minConn: r.below(20) } : { maxConn: 0, minConn: 0 }),
         });
       }
       for (let k = r.below(3); k >= 0; k--)
@@ -328,7 +333,7 @@ export class World {
     if (f.readUInt16BE(12) === 0x0806)
       return f.readUInt16BE(20) === 1 && this.r.chance(85) ? this.arpReply(f) : undefined;
     const proto = f[23]!;
-    if (proto === 6 && this.proxied.size > 0) this.expectNext(device, f);
+    if (proto === 6 && this.proxied.size + this.stocked.size > 0) this.expectNext(device, f);
     // What goes to a real server, or from inside to the world.
     const answered =
       device === 1 ? f.readUInt32BE(30) >>> 8 === ip('192.168.0.0') >>> 8 : f.readUInt32BE(26) === ip(WAN);
@@ -400,7 +405,7 @@ export class World {
     const { r, frame } = this;
     if (r.chance(3) && this.answers.length > 0) return this.icmpError(id);
     if (r.chance(35) && this.due.length > 0) return this.handshake(id);
-    if (this.proxied.size > 0 && r.chance(4)) return this.syn(id)!;
+    if (this.proxied.size + this.stocked.size > 0 && r.chance(6)) return this.syn(id)!;
     const back = this.answers.length > 0 && r.chance(50);
     const t = back ? r.pick(this.answers) : this.session();
     const { device } = t;
@@ -446,13 +451,17 @@ export class World {
     return { device, frame, length: end };
   }
 
-  /** A SYN of a flood: of a client that nobody has heard of, with any options, to a service that may have syn-proxy. */
+  /** A SYN of a flood: of a client that nobody has heard of, with any options, to a service that may have syn-proxy or a stock. */
   syn(id: number): { device: number; frame: Buffer; length: number } | undefined {
-    const { r, services, proxied } = this;
-    const able = services.filter((s) => proxied.has(ip(s.addr)));
+    const { r, services, proxied, stocked } = this;
+    const able = services.filter((s) => proxied.has(ip(s.addr)) || stocked.has(ip(s.addr)));
     if (able.length === 0) return undefined;
     const s = r.pick(able);
-    const [saddr, sport] = [ip('172.16.0.0') + r.below(2 ** 20), r.u16()];
+    // Behind a router, one of those with a route of its own; some on link.
+    const [saddr, sport] = [
+      r.chance(80) ? ip('172.16.0.0') + r.below(2 ** 20) : ip('10.1.2.0') + 1 + r.below(8),
+      r.chance(90) ? r.u16() : r.below(4),
+    ];
     const tuple = { device: 0, proto: 6, saddr, sport, daddr: ip(s.addr), dport: s.port || 80 };
     return this.segment(id, tuple, F.SYN, r.u16() * 65536 + r.u16(), 0, this.offer(), 0);
   }

@@ -80,6 +80,9 @@ export class StubInet implements Inet {
   martians(): number[] {
     return [];
   }
+  otherwise(): undefined {
+    return undefined;
+  }
   lookup(daddr: number): Route | undefined {
     this.lookups++;
     if (this.unreachable.has(daddr)) return undefined;
