@@ -353,8 +353,9 @@ export class Services {
     const schedFlags = schedulerFlags(scheduler, p);
     const { slot, use } = this.svcSlots.take(key.name, p.slot);
     const svc: Svc = {
-      ...key,
       slot,
+      // Not in the first place: V8 11.3 makes new hidden classes each time that properties follow a spread that a literal begins with.
+      ...key,
       scheduler,
       schedFlags,
       schedState: undefined,

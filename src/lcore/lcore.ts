@@ -192,7 +192,7 @@ export class Lcore {
 
   private neighbours(from: number): Page {
     const { lines, next } = this.inet.neigh.page(from, PAGE);
-    return { lines: lines.map((e) => ({ ...e, core: this.id })), next };
+    return { lines: lines.map((e) => ({ core: this.id, ...e })), next };
   }
 
   private sapools(from: number): Page {

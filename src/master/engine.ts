@@ -15,8 +15,10 @@ const FLAGS = [
   '--no-parallel-scavenge',
   '--no-parallel-compaction',
   '--no-parallel-pointer-update',
-  // A full collection takes an lcore 2 ms, and V8 begins with them when a few MB have grown old. Commands leave some 250 bytes
-  // each: this is a million of them.
+  // To give them work takes a lock that they may be preempted with.
+  '--no-concurrent-array-buffer-sweeping',
+  // A full collection takes an lcore 2 ms, and V8 begins with them when a few MB have grown old. Commands leave some 25 bytes
+  // each: this is millions of them.
   '--initial-old-space-size=256',
 ];
 

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInThisContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DpvsError } from '../../../src/core/errors.js';
@@ -49,6 +51,17 @@ describe('services', () => {
     s.apply('svc.del', { svc: other });
     expect(s.isVip(vip)).toBe(false);
     expect(s.find(17, vip, 53)).toBeUndefined();
+  });
+
+  // Or each that is added would leave 12 KB of hidden classes until the next full collection.
+  it('have the same hidden class', () => {
+    setFlagsFromString('--allow-natives-syntax');
+    const isSame = runInThisContext('(a, b) => %HaveSameMap(a, b)') as (a: object, b: object) => boolean;
+    const s = new Services();
+    const ports = Array.from({ length: 64 }, (_, i) => i + 1);
+    for (const port of ports) addSvc(s, { ...svc, port });
+    const [first, ...others] = ports.slice(32).map((port) => s.find(6, vip, port)!);
+    for (const o of others) expect(isSame(first!, o)).toBe(true);
   });
 
   it('keep what an edit leaves out', () => {
