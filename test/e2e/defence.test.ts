@@ -110,8 +110,7 @@ describe('limits of a source', () => {
 describe('a connection table that a UDP flood fills to the brim', () => {
   it('keeps established connections and lets new ones in, and says so', async () => {
     await startSinks(b.t);
-    await b.daemon.ok('ipvsadm', '-A', '-u', `${vip}:9`, '-s', 'rr');
-    for (const rs of [rs1, rs2]) await b.daemon.ok('ipvsadm', '-a', '-u', `${vip}:9`, '-r', `${rs}:9`, '-m');
+    await b.daemon.rules(`-A -u ${vip}:9 -s rr`, ...[rs1, rs2].map((rs) => `-a -u ${vip}:9 -r ${rs}:9 -m`));
     const held = await b.hold(80, 20, 100);
     expect(b.daemon.log).not.toContain('flood mode');
 

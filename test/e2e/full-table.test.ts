@@ -8,7 +8,7 @@ import { ADDRESS } from '../support/topology.js';
 import { FLOODED_IPVS, startSinks, wave } from '../support/udp-flood.js';
 
 const WAVE = 100_000;
-const { vip, rs1, rs2 } = ADDRESS;
+const { vip } = ADDRESS;
 
 let a: Arms;
 beforeAll(async () => {
@@ -29,10 +29,9 @@ describe.each(['-g', '-i'] as const)('a full table, %s', (mode: Flag) => {
     'new clients are served, known ones go on, and it is counted and told',
     { timeout: 120_000 },
     async () => {
-      await a.serve({ rs1: mode, rs2: mode });
-      await a.daemon.ok('ipvsadm', '-A', '-u', `${vip}:9`, '-s', 'rr');
-      for (const rs of [rs1, rs2])
-        await a.daemon.ok('ipvsadm', '-a', '-u', `${vip}:9`, '-r', `${rs}:9`, mode);
+      const servers = { rs1: mode, rs2: mode };
+      await a.serve(servers);
+      await a.daemon.rules(...a.service(`-u ${vip}:9`, 9, servers));
       const { mac } = (await a.daemon.call('link.list', {})).find((l) => l.name === 'dpdk0')!;
       const download = a.download();
       // The virtual cable loses much of it.

@@ -24,9 +24,11 @@ beforeAll(async () => {
     const server = b.t.keep(host, ['node', DRIP, 'serve', String(PORT)]);
     await until('the server listens', () => server.stdout.includes('ready'));
   }
-  await ipvsadm('-A', '-t', DRIPPING, '-s', 'rr');
-  for (const rs of [rs1, rs2]) await ipvsadm('-a', '-t', DRIPPING, '-r', `${rs}:${PORT}`, '-b');
-  await ipvsadm('--add-laddr', '-z', ADDRESS.lip, '-t', DRIPPING, '-F', 'dpdk0');
+  await b.daemon.rules(
+    `-A -t ${DRIPPING} -s rr`,
+    ...[rs1, rs2].map((rs) => `-a -t ${DRIPPING} -r ${rs}:${PORT} -b`),
+    `--add-laddr -z ${ADDRESS.lip} -t ${DRIPPING} -F dpdk0`,
+  );
 });
 afterAll(() => b?.remove());
 

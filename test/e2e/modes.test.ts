@@ -93,8 +93,7 @@ describe.each(SCENES)('with $arms arm(s) and $lcores lcore(s)', ({ arms, lcores 
     const saved = await a.daemon.ok('ipvsadm', '-S', '-n');
     expect(saved).toMatch(/ -m -w 1$/m);
     expect(saved).toMatch(/ -i -w 1$/m);
-    await a.daemon.ok('ipvsadm', '-C');
-    await a.restore(saved);
+    await a.daemon.rules('-C', saved);
     expect(await a.daemon.ok('ipvsadm', '-S', '-n')).toBe(saved);
     expect(await a.http(50, 5)).toMatchObject({ ok: 50, ...noErrors });
   });

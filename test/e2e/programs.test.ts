@@ -24,16 +24,12 @@ afterAll(() => a?.remove());
 describe.each(['-b', '-m', '-g', '-i'] as const)('%s', (mode) => {
   // Direct routing needs the real server on a link of ours; the other one is behind a router.
   const server = mode === '-g' ? 'rs1' : 'rs2';
-  const service = async (...flag: string[]): Promise<void> => {
-    await a.daemon.ok('ipvsadm', '-A', ...flag, '-s', 'rr');
-    const port = flag[1]!.split(':')[1];
-    await a.daemon.ok('ipvsadm', '-a', ...flag, '-r', `${a.address(server)}:${port}`, mode);
-    if (mode === '-b') await a.daemon.ok('ipvsadm', '-P', ...flag, '-z', a.lip, '-F', SECOND_IF);
-  };
+  const service = (port: number): Promise<void> =>
+    a.daemon.rules(...a.service(`-t ${vip}:${port}`, port, { [server]: mode }));
 
   it('haproxy answers, sees whom it should see, and passes a download of 5 MB', async () => {
     await a.serve({ [server]: mode });
-    await service('-t', `${vip}:8080`);
+    await service(8080);
     const curl = `curl -sf --max-time 20 http://${vip}:8080`;
     const peer = await a.t.succeed('client', ['sh', '-c', `${curl}/peer`]);
     expect(peer).toMatch(new RegExp(`^haproxy ${mode === '-b' ? a.lip : client}:\\d+$`, 'm'));
@@ -43,7 +39,7 @@ describe.each(['-b', '-m', '-g', '-i'] as const)('%s', (mode) => {
   });
 
   it('iperf3 sends 30 MB each way', async () => {
-    await service('-t', `${vip}:5201`);
+    await service(5201);
     for (const toClient of [false, true]) {
       const { sent, received } = await iperf3(a.t, vip, IPERF3_BYTES, toClient);
       expect(sent).toBeGreaterThanOrEqual(IPERF3_BYTES);

@@ -18,18 +18,15 @@ const { vip, lip, rs1, client } = ADDRESS;
 const FILE_BYTES = 3 * 1024 * 1024;
 const BACKENDS = { nginx: 8081, haproxy: 8082 } as const;
 
-async function serve(
-  d: Daemon,
-  flag: '-t' | '-u',
-  port: number,
-  to: number,
-  ...options: string[]
-): Promise<void> {
-  const service = `${vip}:${port}`;
-  await d.tool('ipvsadm', '-D', flag, service);
-  await d.ok('ipvsadm', '-A', flag, service, '-s', 'rr', ...options);
-  await d.ok('ipvsadm', '-a', flag, service, '-r', `${rs1}:${to}`, '-b');
-  await d.ok('ipvsadm', '-P', flag, service, '-z', lip, '-F', 'dpdk0');
+/** Makes a service the only one. */
+function serve(d: Daemon, flag: '-t' | '-u', port: number, to: number, options = ''): Promise<void> {
+  const service = `${flag} ${vip}:${port}`;
+  return d.rules(
+    '-C',
+    `-A ${service} -s rr ${options}`,
+    `-a ${service} -r ${rs1}:${to} -b`,
+    `-P ${service} -z ${lip} -F dpdk0`,
+  );
 }
 
 async function start(lcores: 1 | 2, uoa: string): Promise<{ t: Topology; d: Daemon }> {
@@ -92,7 +89,7 @@ describe.each([1, 2] as const)('on %i lcore(s)', (lcores) => {
 
   describe.each(['v1', 'v2'] as const)('PROXY %s', (version) => {
     it.each(['nginx', 'haproxy'] as const)("%s sees and logs the client's address", async (server) => {
-      await serve(d, '-t', 80, BACKENDS[server], '--proxy-protocol', version);
+      await serve(d, '-t', 80, BACKENDS[server], `--proxy-protocol ${version}`);
       expect(await d.ok('ipvsadm', '-ln')).toContain(`TCP  ${vip}:80 rr pp${version}\n`);
       for (let i = 0; i < 20; i++)
         expect(await curl(80)).toMatch(new RegExp(`^${server} ${client}:5\\d{4}\n$`));
@@ -105,7 +102,7 @@ describe.each([1, 2] as const)('on %i lcore(s)', (lcores) => {
         [`${version}-insecure`, '9.8.7.6'],
       ] as const)
         for (const port of Object.values(BACKENDS)) {
-          await serve(d, '-t', 80, port, '--proxy-protocol', option);
+          await serve(d, '-t', 80, port, `--proxy-protocol ${option}`);
           for (const header of [
             'PROXY TCP4 9.8.7.6 1.2.3.4 1111 80\\r\\n',
             '\\r\\n\\r\\n\\0\\r\\nQUIT\\n\\x21\\x11\\0\\x0c\\x09\\x08\\x07\\x06\\1\\2\\3\\4\\x04\\x57\\0\\x50',
@@ -128,7 +125,7 @@ print(out.decode())`;
     });
 
     it('a first segment as large as the MTU, and one of a byte, arrive; so does the rest', async () => {
-      await serve(d, '-t', 80, BACKENDS.nginx, '--proxy-protocol', version);
+      await serve(d, '-t', 80, BACKENDS.nginx, `--proxy-protocol ${version}`);
       expect(await curl(80, '-H', `X: ${'x'.repeat(5000)}`)).toContain(`nginx ${client}:`);
       const script = `
 import socket, time
@@ -143,7 +140,7 @@ print(s.recv(65535).decode())`;
   });
 
   it('many connections at once, each with its own', async () => {
-    await serve(d, '-t', 80, BACKENDS.haproxy, '--proxy-protocol', 'v2');
+    await serve(d, '-t', 80, BACKENDS.haproxy, '--proxy-protocol v2');
     const script = `for i in $(seq 8); do (for j in $(seq 25); do curl -sf --max-time 10 http://${vip}/; done) & done; wait`;
     const lines = (await t.succeed('client', ['sh', '-c', script])).trim().split('\n');
     expect(lines.length).toBe(200);
@@ -152,7 +149,7 @@ print(s.recv(65535).decode())`;
 
   it('UDP: the first datagram of a connection has a header of version 2', async () => {
     const log = await ready(t, ['node', here('../support/servers/udp-log.mjs'), '5353']);
-    await serve(d, '-u', 53, 5353, '--proxy-protocol', 'v2');
+    await serve(d, '-u', 53, 5353, '--proxy-protocol v2');
     await say(t, 53, 'one', 'two');
     const got = log.stdout
       .trim()

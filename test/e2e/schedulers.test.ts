@@ -16,8 +16,12 @@ describe('schedulers', () => {
   afterAll(() => b?.remove());
 
   const ipvsadm = (line: string): Promise<string> => b.daemon.ok('ipvsadm', ...line.split(' '));
-  const weight = (rs: string, w: number): Promise<string> =>
-    ipvsadm(`-e -t ${vip}:80 -r ${rs}:80 -b -w ${w}`);
+  const weight = (rs: string, w: number): Promise<unknown> =>
+    b.daemon.call('dest.edit', {
+      svc: { proto: 'tcp', addr: vip, port: 80 },
+      dest: { addr: rs, port: 80 },
+      weight: w,
+    });
 
   it.each(SCHEDULERS.map((s) => s.name))(
     '%s: every request is served, also while a server drains',
@@ -49,8 +53,7 @@ describe('schedulers', () => {
   it('no change of scheduler, weight or servers disturbs a connection', async () => {
     const held = await b.hold(81, 40, 20);
     for (const { name } of SCHEDULERS) {
-      await ipvsadm(`-E -t ${vip}:81 -s ${name}`);
-      await ipvsadm(`-e -t ${vip}:81 -r ${rs1}:80 -b -w ${name.length}`);
+      await b.daemon.rules(`-E -t ${vip}:81 -s ${name}`, `-e -t ${vip}:81 -r ${rs1}:80 -b -w ${name.length}`);
     }
     await ipvsadm(`-e -t ${vip}:81 -r ${rs1}:80 -b -w 0`);
     await ipvsadm(`-d -t ${vip}:81 -r ${rs2}:80`);

@@ -25,11 +25,9 @@ describe.each([1, 2] as const)('with %i lcore(s)', (lcores) => {
   afterAll(() => a?.remove());
 
   it.each(MODES)('%s: associations open, carry data and end, the servers taking turns', async (mode) => {
-    await a.serve({ rs1: mode, rs2: mode });
-    await a.daemon.ok('ipvsadm', '-A', '--sctp-service', SVC, '-s', 'rr');
-    for (const host of ['rs1', 'rs2'] as const)
-      await a.daemon.ok('ipvsadm', '-a', '--sctp-service', SVC, '-r', `${a.address(host)}:3868`, mode);
-    if (mode === '-b') await a.daemon.ok('ipvsadm', '-P', '--sctp-service', SVC, '-z', a.lip, '-F', 'dpdk0');
+    const servers = { rs1: mode, rs2: mode };
+    await a.serve(servers);
+    await a.daemon.rules(...a.service(`--sctp-service ${SVC}`, 3868, servers));
     const out = await a.t.succeed('client', ['python3', AGENT.sctp, 'client', vip, '3868', '10']);
     const r = JSON.parse(out) as { ok: number; errors: string[]; servers: Record<string, number> };
     expect(r).toMatchObject({ ok: 10, errors: [] });
@@ -39,8 +37,7 @@ describe.each([1, 2] as const)('with %i lcore(s)', (lcores) => {
     expect(conns).toMatch(new RegExp(`^\\[\\d\\]sctp \\d+s +CLOSED +${client}:30000 +${SVC} `, 'm'));
     const saved = await a.daemon.ok('ipvsadm', '-S', '-n');
     expect(saved).toContain(`-a --sctp-service ${SVC} -r ${a.address('rs1')}:3868 ${mode} -w 1\n`);
-    await a.daemon.ok('ipvsadm', '-C');
-    await a.restore(saved);
+    await a.daemon.rules('-C', saved);
     expect(await a.daemon.ok('ipvsadm', '-S', '-n')).toBe(saved);
   });
 

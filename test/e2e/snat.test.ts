@@ -63,10 +63,12 @@ describe.each([{ lcores: 1 }, { lcores: 2 }] as const)('SNAT on $lcores lcore(s)
     await d.ok('dpip', 'addr', 'add', `${GATE}/24`, 'dev', 'dpdk0');
     await d.ok('dpip', 'addr', 'add', `${WAN}/24`, 'dev', 'dpdk0', 'sapool');
     await d.ok('dpip', 'route', 'add', 'default', 'via', ROUTER, 'dev', 'dpdk0');
-    for (const proto of ['tcp', 'udp', 'icmp']) {
-      await d.ok('ipvsadm', '-A', '-s', 'rr', '-H', MATCH(proto));
-      await d.ok('ipvsadm', '-a', '-H', MATCH(proto), '-r', `${WAN}:0`, '-w', '100', '-J');
-    }
+    await d.rules(
+      ...['tcp', 'udp', 'icmp'].flatMap((proto) => [
+        `-A -s rr -H ${MATCH(proto)}`,
+        `-a -H ${MATCH(proto)} -r ${WAN}:0 -w 100 -J`,
+      ]),
+    );
   }, 90_000);
   afterAll(() => t?.remove());
 
@@ -159,10 +161,7 @@ describe.each([{ lcores: 1 }, { lcores: 2 }] as const)('SNAT on $lcores lcore(s)
 
     const saved = await d.ok('ipvsadm', '-Sn');
     await d.ok('ipvsadm', '-C');
-    writeFileSync(join(t.dir, 'saved'), saved);
-    await succeed(['sh', '-c', `${join(process.cwd(), 'bin/ipvsadm')} -R < ${join(t.dir, 'saved')}`], {
-      env: { DPVS_IPC_FILE: d.files.ipc },
-    });
+    await d.rules(saved);
     expect(await d.ok('ipvsadm', '-Sn')).toBe(saved);
     expect(await client('curl', '-sf', '--max-time', '10', `http://${SERVER}/`)).toContain(WAN);
   });
@@ -192,10 +191,9 @@ describe.each([{ lcores: 1 }, { lcores: 2 }] as const)('SNAT on $lcores lcore(s)
     await settled(d);
     expect((await sent.judge()).bad).toEqual([]);
     await seen.stop('SIGINT');
-    const inside = 'ip.src == 192.168.100.0/24 and not icmp';
-    const pcap = join(t.dir, 'seen.pcap');
-    expect(await succeed(['tshark', '-n', '-r', pcap, '-Y', inside], { timeoutMs: 60_000 })).toBe('');
-    const wan = await succeed(['tshark', '-n', '-r', pcap, '-Y', `ip.src == ${WAN}`], { timeoutMs: 60_000 });
-    expect(wan.split('\n').length).toBeGreaterThan(1000);
+    const from = (filter: string): Promise<string> =>
+      succeed(['tcpdump', '-n', '-r', join(t.dir, 'seen.pcap'), filter]);
+    expect(await from('src net 192.168.100.0/24 and not icmp')).toBe('');
+    expect((await from(`src host ${WAN}`)).split('\n').length).toBeGreaterThan(1000);
   }, 120_000);
 });

@@ -38,9 +38,8 @@ beforeAll(async () => {
   t = Topology.create('tap', 2);
   d = await Daemon.start(t, { lcores: 2, ipvs: SHORT_TIMEOUTS });
   await d.ok('dpip', 'addr', 'add', `${vip}/24`, 'dev', 'dpdk0');
-  await d.ok('ipvsadm', '-A', '-t', `${vip}:80`, '-s', 'rr');
-  await d.ok('ipvsadm', '-a', '-t', `${vip}:80`, '-r', `${rs1}:80`, '-b');
-  await d.ok('ipvsadm', '-P', '-t', `${vip}:80`, '-z', lip, '-F', 'dpdk0');
+  const service = `-t ${vip}:80`;
+  await d.rules(`-A ${service} -s rr`, `-a ${service} -r ${rs1}:80 -b`, `-P ${service} -z ${lip} -F dpdk0`);
 });
 afterAll(() => t?.remove());
 

@@ -7,9 +7,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AGENT, type HttpLoad, SHORT_TIMEOUTS, type UdpSizes, udpSizes } from './balanced.js';
-import { BIN, Daemon } from './daemon.js';
+import { Daemon } from './daemon.js';
 import { type JudgeOptions, Recorder, type Verdict } from './judge.js';
-import { succeed, until } from './process.js';
+import { until } from './process.js';
 import { startNginx } from './servers/nginx.js';
 import { ADDRESS, FAR, SECOND_IF, Topology } from './topology.js';
 
@@ -80,34 +80,24 @@ export class Arms {
 
   /** Makes HTTP on :80 and UDP echo on :7 anew, with these real servers in these modes, by turns. */
   async serve(servers: { [S in Server]?: Flag }): Promise<void> {
-    const d = this.daemon;
     const { vip } = ADDRESS;
     for (const server of SERVERS) this.prepare(server, servers[server]);
-    await d.ok('ipvsadm', '-C');
-    for (const [flag, port] of [
-      ['-t', 80],
-      ['-u', 7],
-    ] as const) {
-      const service = `${vip}:${port}`;
-      await d.ok('ipvsadm', '-A', flag, service, '-s', 'rr');
-      for (const server of SERVERS) {
-        const mode = servers[server];
-        if (mode === undefined) continue;
-        await d.ok('ipvsadm', '-a', flag, service, '-r', `${this.address(server)}:${port}`, mode);
-      }
-      if (Object.values(servers).includes('-b')) {
-        const dev = this.o.arms === 1 ? 'dpdk0' : SECOND_IF;
-        await d.ok('ipvsadm', '-P', flag, service, '-z', this.lip, '-F', dev);
-      }
-    }
+    await this.daemon.rules(
+      '-C',
+      ...this.service(`-t ${vip}:80`, 80, servers),
+      ...this.service(`-u ${vip}:7`, 7, servers),
+    );
   }
 
-  /** `ipvsadm -R`. */
-  async restore(saved: string): Promise<void> {
-    await succeed([join(BIN, 'ipvsadm'), '-R'], {
-      env: { DPVS_IPC_FILE: this.daemon.files.ipc },
-      input: saved,
-    });
+  /** Rules of a service of these real servers, by turns. */
+  service(svc: string, port: number, servers: { [S in Server]?: Flag }): string[] {
+    const dev = this.o.arms === 1 ? 'dpdk0' : SECOND_IF;
+    const dests = SERVERS.filter((s) => servers[s] !== undefined);
+    return [
+      `-A ${svc} -s rr`,
+      ...dests.map((s) => `-a ${svc} -r ${this.address(s)}:${port} ${servers[s]!}`),
+      ...(Object.values(servers).includes('-b') ? [`-P ${svc} -z ${this.lip} -F ${dev}`] : []),
+    ];
   }
 
   get lip(): string {
@@ -155,11 +145,11 @@ export class Arms {
 
   private async addresses(): Promise<void> {
     const d = this.daemon;
-    await d.ok('dpip', 'addr', 'add', `${ADDRESS.vip}/24`, 'dev', 'dpdk0');
-    await d.ok('dpip', 'addr', 'add', `${ADDRESS.lip}/32`, 'dev', 'dpdk0');
+    await d.call('addr.add', { dev: 'dpdk0', addr: ADDRESS.vip, plen: 24 });
+    await d.call('addr.add', { dev: 'dpdk0', addr: ADDRESS.lip });
     if (this.o.arms === 1) return;
-    await d.ok('dpip', 'addr', 'add', `${FAR.ours}/24`, 'dev', SECOND_IF);
-    await d.ok('dpip', 'route', 'add', '10.0.1.0/24', 'via', FAR.router, 'dev', SECOND_IF);
+    await d.call('addr.add', { dev: SECOND_IF, addr: FAR.ours, plen: 24 });
+    await d.call('route.add', { dst: '10.0.1.0', plen: 24, via: FAR.router, dev: SECOND_IF });
   }
 
   /**

@@ -30,7 +30,6 @@ export interface HttpLoad {
   failed: number;
   errors: Record<string, number>;
   servers: Record<string, number>;
-  peers: number;
 }
 
 /** Short life for connections that have ended, so that a test sees them go. */
@@ -135,8 +134,6 @@ export class Held {
 }
 
 export class Balanced {
-  /** SHA-256 of the file that the servers offer as /big. */
-  bigSha = '';
   readonly nginx: Partial<Record<'rs1' | 'rs2', Kept>> = {};
   private recorder: Recorder | undefined;
 
@@ -165,6 +162,13 @@ export class Balanced {
   /** Starts (again) to record what dpvs sends. */
   async record(): Promise<void> {
     this.recorder = await Recorder.start(this.t, this.link.mac);
+  }
+
+  /** Has the servers offer a file of BIG_BYTES as /big. @returns its SHA-256 */
+  offerBig(): string {
+    const big = randomBytes(BIG_BYTES);
+    writeFileSync(join(this.t.dir, 'big'), big);
+    return createHash('sha256').update(big).digest('hex');
   }
 
   /** Ends the recording and has it judged. */
@@ -216,9 +220,6 @@ export class Balanced {
 
   private async servers(): Promise<void> {
     const root = this.t.dir;
-    const big = randomBytes(BIG_BYTES);
-    this.bigSha = createHash('sha256').update(big).digest('hex');
-    writeFileSync(join(root, 'big'), big);
     for (const host of ['rs1', 'rs2'] as const) {
       this.nginx[host] = await startNginx(this.t, host, root);
       const echo = this.t.keep(host, ['node', UDP_ECHO, '7']);
@@ -231,16 +232,16 @@ export class Balanced {
     const d = this.daemon;
     const { vip, lip, rs1, rs2 } = ADDRESS;
     await d.ok('dpip', 'addr', 'add', `${vip}/24`, 'dev', 'dpdk0');
-    for (const [flag, service, scheduler, weights, port] of [
-      ['-t', `${vip}:80`, 'rr', [1, 1], '80'],
-      ['-t', `${vip}:81`, 'wlc', [1, 3], '80'],
-      ['-u', `${vip}:7`, 'rr', [1, 1], '7'],
-    ] as const) {
-      await d.ok('ipvsadm', '-A', flag, service, '-s', scheduler);
-      for (const [i, rs] of [rs1, rs2].entries()) {
-        await d.ok('ipvsadm', '-a', flag, service, '-r', `${rs}:${port}`, '-b', '-w', String(weights[i]));
-      }
-      await d.ok('ipvsadm', '--add-laddr', '-z', lip, flag, service, '-F', 'dpdk0');
-    }
+    const rules = (svc: string, scheduler: string, weight: number, port: number): string[] => [
+      `-A ${svc} -s ${scheduler}`,
+      `-a ${svc} -r ${rs1}:${port} -b`,
+      `-a ${svc} -r ${rs2}:${port} -b -w ${weight}`,
+      `--add-laddr -z ${lip} ${svc} -F dpdk0`,
+    ];
+    await d.rules(
+      ...rules(`-t ${vip}:80`, 'rr', 1, 80),
+      ...rules(`-t ${vip}:81`, 'wlc', 3, 80),
+      ...rules(`-u ${vip}:7`, 'rr', 1, 7),
+    );
   }
 }

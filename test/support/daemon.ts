@@ -10,7 +10,7 @@ import {
   type Result,
 } from '../../src/control/client.js';
 import { hugepageFolders } from '../../tools/test-ground.mjs';
-import { type Kept, type Outcome, run, until } from './process.js';
+import { type Kept, type Outcome, run, succeed, until } from './process.js';
 import { PORT_IF, SECOND_IF, type Topology } from './topology.js';
 
 export const BIN = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin');
@@ -210,6 +210,14 @@ export class Daemon {
     if (o.code !== 0)
       throw new Error(`${name} ${args.join(' ')}: exit code ${o.code}\n${o.stderr}${o.stdout}`);
     return o.stdout;
+  }
+
+  /** Rules as lines of `ipvsadm --restore`: the tool starts once for all of them. */
+  async rules(...lines: string[]): Promise<void> {
+    await succeed([join(BIN, 'ipvsadm'), '-R'], {
+      env: { DPVS_IPC_FILE: this.files.ipc },
+      input: `${lines.join('\n')}\n`,
+    });
   }
 
   /** CPU time used so far by all of its threads, milliseconds. */

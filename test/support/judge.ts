@@ -73,37 +73,66 @@ const FIELDS = [
 const HEADING =
   '(frame|length|IP length|TTL|IP/TCP/UDP/ICMP checksum: 0 bad, 1 good, 2 not judged, 3 none|what)';
 
-/** The judge of a pcap file, `-` for standard input: prints a line for each bad frame. */
-function tshark(pcap: string, options: JudgeOptions = {}): string[] {
-  const filter = [...BAD_NETWORK, ...(options.transport === false ? [] : BAD_TRANSPORT)].join(' or ');
-  return [
-    'tshark',
-    '-n',
-    '-r',
+const any = (conditions: readonly string[]): string => conditions.join(' or ');
+
+/** tshark on a pcap file, `-` for standard input. */
+const tshark = (pcap: string, ...what: string[]): string[] => [
+  'tshark',
+  '-n',
+  '-r',
+  pcap,
+  ...PREFERENCES.flatMap((p) => ['-o', p]),
+  ...PAYLOAD_IS_DATA.flatMap((d) => ['-d', d]),
+  ...what,
+];
+
+/** Counts all frames and the bad ones. Less than half of the work that it is to make something to show of every frame. */
+const counting = (pcap: string): string[] =>
+  tshark(pcap, '-q', '-z', `io,stat,0,,${any(BAD_NETWORK)},${any(BAD_TRANSPORT)}`);
+
+interface Counts {
+  frames: number;
+  network: number;
+  transport: number;
+}
+
+/** What `counting` has printed: frames and bytes of each column. */
+function countsOf(out: string): Counts {
+  const row = /<>[^|]*\|\s*(\d+) \|\s*\d+ \|\s*(\d+) \|\s*\d+ \|\s*(\d+) \|/.exec(out);
+  const [frames = 0, network = 0, transport = 0] = row?.slice(1).map(Number) ?? [];
+  return { frames, network, transport };
+}
+
+/** Prints a line for each bad frame. */
+const listing = (pcap: string, conditions: readonly string[]): string[] =>
+  tshark(
     pcap,
     '-Y',
-    filter,
+    any(conditions),
     '-T',
     'fields',
     '-E',
     'separator=|',
     ...FIELDS.flatMap((f) => ['-e', f]),
-    ...PREFERENCES.flatMap((p) => ['-o', p]),
-    ...PAYLOAD_IS_DATA.flatMap((d) => ['-d', d]),
-    '-z',
-    'io,stat,0', // how many it has read
-  ];
-}
+  );
 
-const badFrames = (out: string): string[] =>
-  out
-    .split('\n')
-    .filter((line) => /^\d/.test(line))
-    .map((line) => `${line}   ${HEADING}`);
+/** @returns one line for each bad frame of a file of which this was counted */
+async function badFrames(pcap: string, counts: Counts, options: JudgeOptions): Promise<string[]> {
+  const judged = options.transport !== false;
+  if (counts.network === 0 && (counts.transport === 0 || !judged)) return [];
+  const conditions = [...BAD_NETWORK, ...(judged ? BAD_TRANSPORT : [])];
+  const out = await succeed(listing(pcap, conditions), { timeoutMs: 120_000 });
+  const lines = out.split('\n').filter((line) => /^\d/.test(line));
+  if (lines.length === 0)
+    throw new Error(`tshark counted bad frames and shows none: ${JSON.stringify(counts)}`);
+  return lines.map((line) => `${line}   ${HEADING}`);
+}
 
 /** Judges a pcap file. @returns one line for each bad frame */
 export async function judgeFile(pcap: string, options: JudgeOptions = {}): Promise<string[]> {
-  return badFrames(await succeed(tshark(pcap, options), { timeoutMs: 120_000 }));
+  const counts = countsOf(await succeed(counting(pcap), { timeoutMs: 120_000 }));
+  if (counts.frames === 0) throw new Error(`tshark finds no frame in ${pcap}`);
+  return badFrames(pcap, counts, options);
 }
 
 /** Judges file `$1` while process `$2` writes it, with what the CPUs have to spare. One process, so that it can be ended. */
@@ -125,12 +154,12 @@ export class Recorder {
       if (!tcpdump.running) throw new Error(tcpdump.stderr);
       return tcpdump.stderr.includes('listening on');
     });
-    const judge = ['bash', '-c', ALONGSIDE, 'bash', file, String(tcpdump.process.pid), ...tshark('-')];
+    const judge = ['bash', '-c', ALONGSIDE, 'bash', file, String(tcpdump.process.pid), ...counting('-')];
     return new Recorder(tcpdump, t.keep('lb', judge), file);
   }
 
   /** Ends the recording and judges it. @throws Error when frames were not recorded (the machine was too slow) */
-  async judge(options?: JudgeOptions): Promise<Verdict> {
+  async judge(options: JudgeOptions = {}): Promise<Verdict> {
     await this.tcpdump.stop('SIGINT', 20_000);
     const { stderr } = this.tcpdump;
     const number = (what: string): number =>
@@ -139,10 +168,12 @@ export class Recorder {
     const lost = number('dropped by kernel');
     if (!(frames >= 0) || lost > 0) throw new Error(`tcpdump missed frames: ${stderr}`);
     const judged = await this.judging.ended;
-    const read = Number(/<>[^|]*\|\s*(\d+) \|/.exec(judged.stdout)?.[1] ?? 0);
-    if (judged.code !== 0 || read !== frames)
-      throw new Error(`tshark read ${read} of ${frames} frames, exit code ${judged.code}: ${judged.stderr}`);
-    const bad = options === undefined ? badFrames(judged.stdout) : await judgeFile(this.file, options);
+    const counts = countsOf(judged.stdout);
+    if (judged.code !== 0 || counts.frames !== frames)
+      throw new Error(
+        `tshark read ${counts.frames} of ${frames} frames, exit code ${judged.code}: ${judged.stderr}`,
+      );
+    const bad = await badFrames(this.file, counts, options);
     rmSync(this.file);
     return { frames, bad };
   }
