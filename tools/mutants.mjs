@@ -20,6 +20,7 @@ const PARSE = 'native/src/parse.h';
 const RULES = 'native/src/flow_rules.cc';
 const STORM = 'native/src/storm.h';
 const OPEN = 'native/src/open_flow.h';
+const OPENING = 'opening';
 const SYN = 'native/src/syn_answer.h';
 const SYNPROXY = 'src/ipvs/synproxy';
 const LISTS = 'verdicts';
@@ -64,7 +65,7 @@ const MUTANTS = [
   [DIFF, 'opening: sequence numbers', OPEN, 'now * ISN_TICKS_PER_MS +', ''],
   [DIFF, "opening: the client's address", OPEN, 'in.actions |= FLOW_ACTION_CLIENT_ADDR;', ''],
   [DIFF, 'opening: way back', OPEN, '(addr & b.near[2 * i + 1]) == b.near[2 * i]', 'false'],
-  [DIFF, 'opening: MTU', ENGINE, 'total > s.mtu', 'total > s.mtu + 1'],
+  [OPENING, 'opening: MTU', ENGINE, 'total > s.mtu', 'total > s.mtu + 1'],
   [
     DIFF,
     'opening: hop limit',

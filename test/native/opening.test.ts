@@ -98,7 +98,7 @@ const client = fc.record({
   seq: fc.integer({ min: 0, max: 0xffffffff }),
   flags: mostly('S', 'SP', 'SU', 'SA', 'SF', 'A'),
   options,
-  data: mostly(0, 5, 1400, 1441, 1460),
+  data: mostly(0, 5, 1400, 1441, 1460, 1461),
   ttl: mostly(64, 2, 1, 0),
   badSum: fc.boolean(),
   waitMs: mostly(1, 0, 500, 1500, 40_000),
