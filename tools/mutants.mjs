@@ -75,9 +75,9 @@ const MUTANTS = [
   ],
   [DIFF, 'opening: order within a service', ENGINE, '(lc.left_stocks >> stock & 1) != 0', 'false'],
   [DIFF, 'opening: forged addresses', ENGINE, 'has_option(l3 + IP_HEADER, OPTION_TOA)', 'false'],
-  [DIFF, 'opening: sources that are none', ENGINE, '|| is_martian(b, l3 - ETH_HEADER)', ''],
+  [OPENING, 'opening: sources that are none', ENGINE, '|| is_martian(b, l3 - ETH_HEADER)', ''],
   [
-    DIFF,
+    OPENING,
     'opening: lists',
     ENGINE,
     'unlikely(listed) && refused_client(pass.lc',

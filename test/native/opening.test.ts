@@ -202,6 +202,7 @@ const CHANGES = {
   'a rate for each source': { op: 'svc.edit', svc: SVC, srcRate: 1, srcBurst: 1 },
   'a route': { op: 'route.del', dst: '172.17.0.0', plen: 16, local: false },
   'a service on a local port': { op: 'svc.add', svc: { ...SVC, addr: LOCAL }, scheduler: 'rr' },
+  'a black list': { op: 'acl.add', svc: SVC, list: 'black', entries: ['172.16.1.8/29'], more: false },
   'no local address': { op: 'laddr.del', svc: SVC, addr: LOCAL, dev: 'dpdk1' },
   'the end of the service': { op: 'svc.del', svc: SVC },
 } as const;
