@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Arms, FILE_BYTES, type Flag } from '../support/arms.js';
 import { settled } from '../support/balanced.js';
-import { succeed } from '../support/process.js';
+import { succeed, until } from '../support/process.js';
 import { ADDRESS, FAR } from '../support/topology.js';
 
 const SCENES = [
@@ -32,13 +32,16 @@ describe.each(SCENES)('with $arms arm(s) and $lcores lcore(s)', ({ arms, lcores 
       expect(await a.daemon.ok('ipvsadm', '-ln')).toMatch(
         new RegExp(`-> ${a.address('rs1')}:80\\s+${FORWARD[mode]}\\s+1`),
       );
-      const list = await a.daemon.ok('ipvsadm', '-lnc');
-      expect(list).toMatch(
-        new RegExp(
-          `^\\[\\d\\]tcp \\d+s +\\w+ +${client}:\\d+ +${vip}:80 +${client}:\\d+ +${a.address('rs1')}:80$`,
-          'm',
-        ),
+      const listed = new RegExp(
+        `^\\[\\d\\]tcp \\d+s +\\w+ +${client}:\\d+ +${vip}:80 +${client}:\\d+ +${a.address('rs1')}:80$`,
+        'm',
       );
+      // What has ended is there for 2 s, and the tool takes its time to start.
+      await until('a connection is listed', async () => {
+        await a.seenFrom();
+        expect(await a.daemon.ok('ipvsadm', '-lnc')).toMatch(listed);
+        return true;
+      });
     });
 
     it('carries a 20 MB download unchanged', async () => {
