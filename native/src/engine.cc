@@ -275,7 +275,7 @@ enum class Syn : uint8_t { LEFT, REFUSED, ANSWERED, OPENED };
 __attribute__((noinline)) Syn take_syn(Pass& pass, rte_mbuf* m, char* l3, uint32_t total, bool listed) {
   const LcoreBlock& b = *pass.lc.block;
   const Reflex* r = find_reflex(b, load<uint32_t>(l3 + 16), load<uint16_t>(l3 + IP_HEADER + 2));
-  if (r == nullptr || r->kind == REFLEX_MARTIAN || is_martian(b, l3 - ETH_HEADER)) return Syn::LEFT;
+  if (r == nullptr || (r->kind != REFLEX_SYN && r->kind != REFLEX_STOCK) || is_martian(b, l3 - ETH_HEADER)) return Syn::LEFT;
   if (unlikely(listed) && refused_client(pass.lc, m, r->svc, load32(l3 + 12))) return Syn::REFUSED;
   if (r->kind == REFLEX_STOCK) return open_flow(pass, m, l3, *r, total) ? Syn::OPENED : Syn::LEFT;
   const uint32_t length = answer_syn(pass.lc, m, *r, pass.now);

@@ -145,11 +145,12 @@ export const CONN_BATCH = 256;
 /** Entries of LcoreBlock.reflexes, a power of two, and words of each. */
 export const REFLEX_CAP = 4096;
 export const REFLEX_WORDS = 4;
-/** Kinds of them: no entry, a service that answers SYNs with cookies, a source that nobody may have, a service with a stock. */
+/** Kinds of them: no entry, a service that answers SYNs with cookies, a source that nobody may have, a service with a stock, one that had a stock. */
 export const REFLEX_NONE = 0;
 export const REFLEX_SYN = 1;
 export const REFLEX_MARTIAN = 2;
 export const REFLEX_STOCK = 3;
+export const REFLEX_GONE = 4;
 /** What is offered. */
 export const REFLEX_F_SACK = 1;
 export const REFLEX_F_TIMESTAMP = 2;
@@ -581,6 +582,7 @@ export const CONSTANTS: Readonly<Record<string, number>> = {
   REFLEX_F_KEEP_TIMESTAMPS,
   REFLEX_F_TOA,
   REFLEX_STOCK,
+  REFLEX_GONE,
   STOCKS,
   STOCK_SIZE,
   NEAR_CAP,

@@ -44,12 +44,14 @@ const AT = SPARE.at;
 const FEWEST = 8;
 /** A stock that nobody has taken from for so long is given back. */
 const IDLE_MS = 1000;
+const RETRY_MS = 1000;
 /** Records that have to be free, beside a quarter of the table: who comes in one poll must not find them in stocks. */
 const FREE_RECORDS = 2048;
 
 /** `of`: not asked yet, and no. */
 const UNKNOWN = 0;
 const NONE = -1;
+export const NO_STOCK = -1;
 /** There is no spare. */
 export const NO_SPARE = -1;
 
@@ -60,8 +62,8 @@ export interface Opening {
 }
 
 export class Stocks {
-  /** Told when services have got stocks or lost them. */
-  changed: () => void = () => undefined;
+  /** Told when a service has got a stock or lost it (NO_STOCK). */
+  changed: (svc: Svc, stock: number) => void = () => undefined;
   /** REFLEX_F bits of all. */
   readonly flags: number;
   /** By slot of the service: number of its stock + 1. */
@@ -70,6 +72,8 @@ export class Stocks {
   private readonly owners: (Svc | undefined)[] = Array.from({ length: STOCKS }, () => undefined);
   private readonly seenHead = new Uint32Array(STOCKS);
   private readonly usedMs = new Float64Array(STOCKS);
+  /** Nothing is made before: there was no real server, or no port. */
+  private readonly retryMs = new Float64Array(STOCKS);
   private live = 0;
   /** Spares that TypeScript has taken since the last tick; the native loop takes the others. */
   private readonly taken = new Uint32Array(STOCKS);
@@ -178,7 +182,7 @@ export class Stocks {
       const svc = this.owners[k];
       if (svc === undefined) continue;
       if (nowMs - this.usedMs[k]! > IDLE_MS) this.close(k);
-      else this.fill(k, svc);
+      else this.fill(k, svc, nowMs);
     }
     if (asking !== undefined) this.open(asking, nowMs);
   }
@@ -226,8 +230,9 @@ export class Stocks {
     this.words[WANTED + k] = FEWEST;
     this.usedMs[k] = nowMs;
     this.seenHead[k] = this.words[HEAD + k]!;
-    this.fill(k, svc);
-    this.changed();
+    this.retryMs[k] = nowMs;
+    this.fill(k, svc, nowMs);
+    this.changed(svc, k);
   }
 
   private isNatEnd(svc: Svc): boolean {
@@ -258,7 +263,8 @@ export class Stocks {
     this.owners[k] = undefined;
     this.of[svc.slot] = UNKNOWN;
     this.live--;
-    this.changed();
+    words[WANTED + k] = 0;
+    this.changed(svc, NO_STOCK);
   }
 
   /** Takes note of what the native loop has taken. @returns how many have been taken since the last time */
@@ -270,10 +276,14 @@ export class Stocks {
     return n;
   }
 
-  private fill(k: number, svc: Svc): void {
+  private fill(k: number, svc: Svc, nowMs: number): void {
     const { words } = this;
+    if (nowMs < this.retryMs[k]!) return;
     while ((words[TAIL + k]! - words[HEAD + k]!) >>> 0 < this.words[WANTED + k]!) {
-      if (!this.make(svc, this.spareAt(k, words[TAIL + k]!))) return;
+      if (!this.make(svc, this.spareAt(k, words[TAIL + k]!))) {
+        this.retryMs[k] = nowMs + RETRY_MS;
+        return;
+      }
       words[TAIL + k]!++;
     }
   }

@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { STOCKS } from '../../src/core/layout.js';
 import { tcp } from '../support/frames.js';
 import { Pair, pairPorts } from './support/pair.js';
 import { native } from './support/rig.js';
@@ -180,6 +181,39 @@ test('a thousand clients at once: in turn, from ports of their own, and nothing 
         { addr: LOCAL, used: CLIENTS + 1, free: 16 * 64511 - CLIENTS - 1, miss: 0 },
       ]);
     }
+  } finally {
+    pair.close();
+  }
+});
+
+test('more services than stocks: those that clients come to have them in turn', () => {
+  let now = 1_000_000;
+  const pair = begin({}, now);
+  const SERVICES = STOCKS + 8;
+  /** A client of each service from `from` on, three times. @returns connections that the native loop has opened */
+  const clients = (name: string, from: number, n: number): number => {
+    const before = pair.tested.opened;
+    for (let i = 0; i < 3 * n; i++) {
+      const dst = `${VIP}:${1000 + from + (i % n)}`;
+      pair.send(0, tcp({ src: `172.16.1.1:${++now % 60000}`, dst, dmac: macOf(0), flags: 'S' }));
+      pair.turn(now, `${name}, client ${i}`);
+    }
+    pair.compare(name);
+    return pair.tested.opened - before;
+  };
+  try {
+    for (let i = 0; i < SERVICES; i++) {
+      const svc = { ...SVC, port: 1000 + i };
+      pair.apply({ op: 'svc.add', svc, scheduler: 'rr' });
+      const dest = { addr: REAL[i % 3]!, port: 8080 };
+      pair.apply({ op: 'dest.add', svc, dest, fwd: 'fullnat', weight: 1, maxConn: 0, minConn: 0 });
+      pair.apply({ op: 'laddr.add', svc, addr: LOCAL, dev: 'dpdk1' });
+    }
+    expect(clients('all', 0, SERVICES)).toBe(2 * STOCKS);
+    pair.turn((now += 2000), 'silence');
+    expect(clients('the last', STOCKS, 8)).toBe(2 * 8);
+    pair.turn((now += 2000), 'silence');
+    expect(clients('all again', 0, SERVICES)).toBe(2 * STOCKS);
   } finally {
     pair.close();
   }

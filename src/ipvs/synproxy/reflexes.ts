@@ -11,6 +11,7 @@ import {
   REFLEX_CAP,
   REFLEX_F_SACK,
   REFLEX_F_TIMESTAMP,
+  REFLEX_GONE,
   REFLEX_MARTIAN,
   REFLEX_STOCK,
   REFLEX_SYN,
@@ -18,7 +19,7 @@ import {
 } from '../../core/layout.js';
 import type { Inet } from '../../inet/api.js';
 import type { Services, Svc } from '../service.js';
-import type { Stocks } from '../stocks.js';
+import { NO_STOCK, type Stocks } from '../stocks.js';
 import type { Answer } from './answer.js';
 import type { SynproxyConfig } from './config.js';
 import type { Cookies } from './cookie.js';
@@ -38,6 +39,10 @@ export class Reflexes {
   /** Services with syn-proxy. */
   private readonly svcs = new Set<Svc>();
   private stale = false;
+  /** Entries of the table; more than MOST: it could not be compiled, for this generation. */
+  private entries = 0;
+  /** Those of them that are REFLEX_GONE. */
+  private gone = 0;
 
   /** @param block the lcore's, in words */
   constructor(
@@ -49,7 +54,7 @@ export class Reflexes {
     private readonly config: SynproxyConfig,
     private readonly stocks: Stocks,
   ) {
-    stocks.changed = () => this.outdated();
+    stocks.changed = (svc, stock) => this.setStock(svc, stock);
     block[AT.count] = 0;
     const changed = (svc: Svc): void => {
       if (svc.synproxy) this.outdated();
@@ -90,14 +95,17 @@ export class Reflexes {
     block[AT.generation] = inet.generation;
     block.fill(0, AT.table, AT.table + REFLEX_CAP * REFLEX_WORDS);
     const martians = inet.martians();
+    this.gone = 0;
+    this.entries = martians.length;
     // Whole networks of them, or too many: TypeScript looks at each packet.
-    if (martians === undefined || martians.length > MOST / 2) return;
+    if (martians.length > MOST / 2) {
+      this.entries = MOST + 1;
+      return;
+    }
     for (const addr of martians) this.enter(addr, 0, REFLEX_MARTIAN, 0, 0, 0);
-    let n = martians.length;
-    let count = 0;
     const flags = (config.sack ? REFLEX_F_SACK : 0) | (config.timestamp ? REFLEX_F_TIMESTAMP : 0);
     for (const svc of this.svcs) {
-      if (n === MOST) break;
+      if (this.entries === MOST) break;
       if (svc.port === 0 || isDead(svc) || inet.lookup(svc.addr) === undefined) continue;
       const options = config.mss | (config.ttl << 16) | (flags << 24);
       this.enter(
@@ -108,36 +116,61 @@ export class Reflexes {
         options,
         this.answer.window | (svc.slot << 16),
       );
-      n++;
-      count++;
+      this.entries++;
+      block[AT.count]!++;
     }
-    for (const { svc, stock } of this.stocks.openings) {
-      if (n === MOST) break;
-      this.enter(svc.addr, svc.port, REFLEX_STOCK, 0, this.stocks.flags << 24, stock | (svc.slot << 16));
-      n++;
-      count++;
+    for (const { svc, stock } of this.stocks.openings) this.setStock(svc, stock);
+  }
+
+  /** A service has got a stock, or has none any more (`NO_STOCK`). They come and go too often to compile everything anew. */
+  private setStock(svc: Svc, stock: number): void {
+    const { block } = this;
+    if (this.stale) return;
+    if (block[AT.generation] !== this.inet.generation >>> 0) {
+      this.outdated();
+      return;
     }
-    block[AT.count] = count;
+    const known = block[this.place(svc.addr, svc.port) + 1] !== 0;
+    if (!known && this.entries === MOST && this.gone > 0) {
+      this.outdated();
+      return;
+    }
+    if (!known) {
+      if (stock === NO_STOCK || this.entries >= MOST) return;
+      this.entries++;
+      block[AT.count]!++;
+    } else {
+      this.gone += stock === NO_STOCK ? 1 : -1;
+    }
+    const kind = stock === NO_STOCK ? REFLEX_GONE : REFLEX_STOCK;
+    this.enter(svc.addr, svc.port, kind, 0, this.stocks.flags << 24, (stock & 0xff) | (svc.slot << 16));
   }
 
   private enter(addr: number, port: number, kind: number, wscale: number, w2: number, w3: number): void {
     const { block } = this;
-    // As they stand in packets.
-    const rawAddr = swap32(addr);
-    const rawPort = ((port & 0xff) << 8) | (port >>> 8);
-    let h = Math.imul(rawAddr ^ Math.imul(rawPort, 0x9e3779b1), 0x85ebca6b);
-    h ^= h >>> 16;
-    let at: number;
-    for (; ; h++) {
-      at = AT.table + ((h >>> 0) % REFLEX_CAP) * REFLEX_WORDS;
-      if (block[at + 1] === 0) break;
-    }
-    block[at] = rawAddr;
-    block[at + 1] = rawPort | (kind << 16) | (wscale << 24);
+    const at = this.place(addr, port);
+    block[at] = swap32(addr);
+    block[at + 1] = swap16(port) | (kind << 16) | (wscale << 24);
     block[at + 2] = w2;
     block[at + 3] = w3;
   }
+
+  /** Where the entry of an address and port stands, or is to stand. */
+  private place(addr: number, port: number): number {
+    const { block } = this;
+    // As they stand in packets.
+    const rawAddr = swap32(addr);
+    const rawPort = swap16(port);
+    let h = Math.imul(rawAddr ^ Math.imul(rawPort, 0x9e3779b1), 0x85ebca6b);
+    h ^= h >>> 16;
+    for (; ; h++) {
+      const at = AT.table + ((h >>> 0) % REFLEX_CAP) * REFLEX_WORDS;
+      const second = block[at + 1]!;
+      if (second === 0 || (block[at] === rawAddr && (second & 0xffff) === rawPort)) return at;
+    }
+  }
 }
 
+const swap16 = (v: number): number => ((v & 0xff) << 8) | (v >>> 8);
 const swap32 = (v: number): number =>
   ((v << 24) | ((v & 0xff00) << 8) | ((v >>> 8) & 0xff00) | (v >>> 24)) >>> 0;
