@@ -9,6 +9,7 @@ import {
   done,
   ended,
   frame,
+  lastMessage,
   lcoreConfig,
   leaveNothing,
   makeLcore,
@@ -163,12 +164,11 @@ describe('reclaim', () => {
       {},
       flag,
     );
-    const message = new Promise((r) => w.once('message', r));
+    const message = lastMessage(w);
     await until(flag, RUNNING, (v) => v > 10);
     const reclaimed = native.lcoreReclaim(1);
     expect(await message).toBe('WRONG_THREAD');
     settle(lc, reclaimed + native.lcoreReclaim(1));
-    await ended(w);
     native.lcoreDestroy(1);
   });
 

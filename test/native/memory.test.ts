@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MBUF, PKT } from '../../src/core/layout.js';
-import { codeOf, ended, native, newFlag, pool, spawn, startEal } from './support/rig.js';
+import { codeOf, ended, lastMessage, native, newFlag, pool, spawn, startEal } from './support/rig.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'dpvs-native-'));
 beforeAll(() => startEal());
@@ -127,8 +127,7 @@ describe('the operating system', () => {
       cpus.at(-1),
       newFlag(),
     );
-    const seen = await new Promise((r) => w.once('message', r));
-    await ended(w);
+    const seen = await lastMessage(w);
     expect(seen).toEqual(['lcore-1', String(cpus.at(-1)), cpus]);
   });
 

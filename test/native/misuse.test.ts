@@ -5,6 +5,7 @@ import {
   PORT_CONFIG,
   codeOf,
   ended,
+  lastMessage,
   lcoreConfig,
   logLines,
   makeLcore,
@@ -389,8 +390,7 @@ describe('lcores', () => {
       {},
       newFlag(),
     );
-    const codes = await new Promise((r) => w.once('message', r));
-    await ended(w);
+    const codes = await lastMessage(w);
     expect(codes).toEqual(Array(10).fill('WRONG_THREAD'));
     expect(native.poll(6, 32)).toBe(0);
     native.lcoreUnbind(6);

@@ -181,4 +181,13 @@ export async function until(flag: Int32Array, i: number, reached: (value: number
   }
 }
 
+/**
+ * The message that a worker ends with. Both events may come at once: who waits for the end after the message waits for ever.
+ */
+export async function lastMessage(w: Worker): Promise<unknown> {
+  const message = new Promise((r) => w.once('message', r));
+  await ended(w);
+  return message;
+}
+
 export const ended = (w: Worker): Promise<number> => new Promise((r) => w.once('exit', r));
