@@ -127,6 +127,8 @@ export interface ServiceListener {
   slotFreed?(slot: number, expire: boolean): void;
   /** A service is new, has other settings, or is `gone`. */
   svcChanged?(svc: Svc, gone: boolean): void;
+  /** A service has a local address more, or one less. */
+  laddrsChanged?(svc: Svc): void;
   /** The service of these real servers, removed ones among them, has lists now, or has none any more. */
   listsChanged?(dests: readonly Dest[]): void;
   /** {@link Services.timeouts} has changed. */
@@ -340,6 +342,7 @@ export class Services {
       if (i < 0)
         throw new DpvsError('NOTEXIST', `service ${svc.name} has no local address ${p.addr} on ${p.dev}`);
       svc.laddrs.splice(i, 1);
+      for (const l of this.listeners) l.laddrsChanged?.(svc);
     },
   };
 
@@ -525,6 +528,7 @@ export class Services {
         'name another one',
       );
     svc.laddrs.push({ addr, dev: p.dev });
+    for (const l of this.listeners) l.laddrsChanged?.(svc);
   }
 
   /** Lets the scheduler see the real servers as they are now. */

@@ -112,6 +112,7 @@ export class Stocks {
         if (svc.match === undefined && laddrs.has(svc.addr)) this.closeAll();
       },
       svcChanged: (svc) => this.forget(svc),
+      laddrsChanged: (svc) => this.forget(svc),
       destAdded: close,
       destChanged: close,
       destRemoved: close,
