@@ -225,7 +225,7 @@ bool open_flow(Pass& pass, rte_mbuf* m, char* l3, const Reflex& reflex, uint32_t
   if ((lc.left_stocks >> stock & 1) != 0) return false;
   const uint32_t head = b.stockHead[stock];
   if (head == b.stockTail[stock]) {
-    lc.hungry = b.stockWanted[stock] == STOCK_SIZE;
+    lc.hungry |= b.stockWanted[stock] == STOCK_SIZE;
     return false;
   }
   const Spare& s = *spare_at(b, stock, head);

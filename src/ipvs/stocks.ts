@@ -283,6 +283,8 @@ export class Stocks {
     while ((words[TAIL + k]! - words[HEAD + k]!) >>> 0 < this.words[WANTED + k]!) {
       if (!this.make(svc, this.spareAt(k, words[TAIL + k]!))) {
         this.retryMs[k] = nowMs + RETRY_MS;
+        // No poll ends early for it (`hungry` of native/src/lcore.h).
+        words[WANTED + k] = FEWEST;
         return;
       }
       words[TAIL + k]!++;
