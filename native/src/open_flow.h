@@ -51,7 +51,7 @@ inline void blank_options(char* l4, uint8_t kind) {
 }
 
 inline Spare* spare_at(LcoreBlock& b, uint32_t stock, uint32_t n) {
-  return reinterpret_cast<Spare*>(b.spares) + stock * STOCK_SIZE + n % STOCK_SIZE;
+  return reinterpret_cast<Spare*>(b.spares.words) + stock * STOCK_SIZE + n % STOCK_SIZE;
 }
 
 /** Asks for the memory that a spare will be made a connection in. */

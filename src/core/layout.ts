@@ -192,6 +192,13 @@ export const SPARE = struct(
   32,
 );
 
+const SPARES = struct(
+  'Spares',
+  'SPARE, STOCK_SIZE of each stock; the n-th ever added stands at n modulo STOCK_SIZE.',
+  { words: ['u32', (STOCKS * STOCK_SIZE * SPARE.size) >>> 2] },
+  SPARE.size,
+);
+
 /** `txDst` value: a port id, or this bit | an lcore id for the redirect ring. */
 export const TX_DST_REDIRECT = 0x80000000;
 
@@ -256,8 +263,7 @@ export const LCORE_BLOCK = struct(
     stockTail: ['u32', STOCKS],
     /** And how many it is to have. */
     stockWanted: ['u32', STOCKS],
-    /** SPARE, STOCK_SIZE of each stock; the n-th ever added stands at n modulo STOCK_SIZE. */
-    spares: ['u32', (STOCKS * STOCK_SIZE * SPARE.size) >>> 2],
+    spares: SPARES,
   },
   64,
 );
@@ -544,6 +550,7 @@ export const VERDICT = {
 /** Structs that the C++ header gets, dependencies first. */
 export const STRUCTS: readonly Struct[] = [
   SPARE,
+  SPARES,
   PKT,
   LCORE_BLOCK,
   ADJ,
