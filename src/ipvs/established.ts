@@ -196,7 +196,6 @@ function shortWay(netif: Netif, inet: InetStack, ipvs: Ipvs, rules: FlowRules): 
 
   return (p) => {
     const ref = pkt32[(p >>> 2) + HINT]!;
-    if (ref < 0) return false;
     const port = pkt16[(p >>> 1) + PORT]!;
     const len = pkt32[(p >>> 2) + PKT_LEN]!;
     const l2 = (p + bufferOffset + pkt16[(p >>> 1) + DATA_OFF]!) >>> 0;
