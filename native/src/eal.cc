@@ -102,6 +102,9 @@ bool asks_for_help(const std::string& arg) {
   return false;
 }
 
+/** EAL makes its folder also where it keeps no file there (`--in-memory`), and leaves it. With files in it, it stays. */
+void remove_runtime_dir() { rmdir(rte_eal_get_runtime_dir()); }
+
 Napi::Value init(const Napi::CallbackInfo& info) {
   static std::vector<std::string> args;  // EAL keeps pointers into its arguments
   std::vector<std::string> given = to_strings(info[0], "args", 4096);
@@ -125,6 +128,7 @@ Napi::Value init(const Napi::CallbackInfo& info) {
   OutputCapture capture;
   const int rc = rte_eal_init(static_cast<int>(args.size()), argv.data());
   const int err = rte_errno;
+  remove_runtime_dir();
   const std::string printed = before_usage(capture.end());
   if (!printed.empty()) log_line(rc < 0 ? 4 : 7, printed);
   if (rc < 0) {
@@ -143,9 +147,8 @@ Napi::Value cleanup(const Napi::CallbackInfo& info) {
   if (pool.mp != nullptr) rte_mempool_free(pool.mp);
   pool = Pool{};
   eal = Eal::Cleaned;
-  const std::string runtime_dir = rte_eal_get_runtime_dir();
   check_dpdk(rte_eal_cleanup(), "rte_eal_cleanup");
-  rmdir(runtime_dir.c_str());  // EAL leaves it; it goes when no other process has files in it
+  remove_runtime_dir();
   return info.Env().Undefined();
 }
 

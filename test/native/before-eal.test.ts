@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ADDON, codeOf, lcoreConfig, native } from './support/rig.js';
 
@@ -117,15 +118,25 @@ describe('an EAL that comes up', () => {
     }
   });
 
-  test('cleanup leaves no runtime folder behind', () => {
+  test.each([
+    ['is removed where EAL keeps nothing in it', ['--no-shconf'], undefined],
+    ['stays where EAL does', [], expect.arrayContaining(['config', 'mp_socket'])],
+  ])('the runtime folder %s', (_, more, expected) => {
     const prefix = `dpvs-test-${process.pid}`;
-    const r = run(`
-      native.ealInit(['--no-huge', '-m', '64', '--no-shconf', '--no-pci', '--no-telemetry', '--file-prefix=${prefix}'],
-        () => {});
-      const there = require('node:fs').existsSync('/var/run/dpdk/${prefix}');
-      native.ealCleanup();
-      return [there, require('node:fs').existsSync('/var/run/dpdk/${prefix}')];`);
-    expect((r.result as { result: boolean[] }).result).toEqual([true, false]);
+    const folder = `/var/run/dpdk/${prefix}`;
+    const args = ['--no-huge', '-m', '64', '--no-pci', '--no-telemetry', `--file-prefix=${prefix}`, ...more];
+    try {
+      const r = run(`
+        const { existsSync, readdirSync } = require('node:fs');
+        native.ealInit(${JSON.stringify(args)}, () => {});
+        const kept = existsSync('${folder}') ? readdirSync('${folder}') : undefined;
+        native.ealCleanup();
+        return { kept };`);
+      expect((r.result as { result: { kept?: string[] } }).result.kept).toEqual(expected);
+      expect(r.out + r.err).toBe('');
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test('the process ends by itself while the log callback is registered', () => {
