@@ -53,6 +53,8 @@ inline FlowKey key_at(const char* l3, const char* l4) {
 }
 
 class FlowTable {
+  struct Bucket;
+
  public:
   static constexpr uint32_t NONE = UINT32_MAX;
   enum class Insert { Done, Exists, Full };
@@ -111,22 +113,25 @@ class FlowTable {
   void prefetch(uint64_t hash) const { rte_prefetch0(&buckets_[home(hash)]); }
   /** Where to look for a tuple first: worked out once, used when the bucket has come. */
   struct Look {
-    uint32_t bucket;
+    const Bucket* bucket;
     uint16_t tag;
   };
   /** Asks for the bucket. */
   Look look(uint64_t hash) const {
-    prefetch(hash);
-    return {home(hash), tag(hash)};
+    const Bucket* b = &buckets_[home(hash)];
+    rte_prefetch0(b);
+    return {b, tag(hash)};
   }
   /**
    * What may be the flow, by the bucket alone: its record can be prefetched before it is compared (`is`).
-   * @returns connection * 2 + direction, or NONE when only `find` can tell
+   * @param ref connection * 2 + direction
+   * @returns false when only `find` can tell
    */
-  uint32_t candidate(Look look) const {
-    const Bucket& b = buckets_[look.bucket];
-    const uint32_t m = matches(b, look.tag);
-    return __builtin_expect(m != 0, 1) ? b.ref[__builtin_ctz(m)] : NONE;
+  static bool candidate(const Look& look, uint32_t* ref) {
+    const uint32_t m = matches(*look.bucket, look.tag);
+    if (__builtin_expect(m == 0, 0)) return false;
+    *ref = look.bucket->ref[__builtin_ctz(m)];
+    return true;
   }
   /** Asks for what a packet of the flow needs; the sequence numbers of real servers stand in the shared line. */
   void prefetch_flow(uint32_t ref, uint8_t proto) const {

@@ -43,8 +43,8 @@ void find_hints(const Lcore& lc, rte_mbuf* const* pkts, uint16_t n, int32_t* hin
     which[wanted++] = i;
   }
   for (uint16_t i = 0; i < wanted; i++) {
-    refs[i] = flows.candidate(looks[i]);
-    if (refs[i] != FlowTable::NONE) flows.prefetch_flow(refs[i], keys[i].proto);
+    if (FlowTable::candidate(looks[i], &refs[i])) flows.prefetch_flow(refs[i], keys[i].proto);
+    else refs[i] = FlowTable::NONE;
   }
   for (uint16_t i = 0; i < wanted; i++) {
     uint32_t ref = refs[i];

@@ -43,26 +43,33 @@ inline bool header_sum_right(const char* l3) {
   return word + (word << 16 | word >> 16) >= 0xffff0000;
 }
 
-/** The transport header is whole and consistent: `check` of src/wire/tcp.ts and udp.ts. `len`: from it to the end, at least 8. */
-inline bool l4_whole(uint8_t proto, const char* l4, uint32_t len) {
-  if (__builtin_expect(proto == IPPROTO_UDP, 1)) return load16(l4 + 4) - UDP_HEADER <= len - UDP_HEADER;
-  if (len < TCP_HEADER) return false;
-  return (load<uint8_t>(l4 + 12) >> 4) * 4u - TCP_HEADER <= len - TCP_HEADER;
+/** The transport header is whole and consistent: `check` of src/wire/udp.ts and tcp.ts. `len`: from it to the end, at least 8. */
+inline bool udp_whole(const char* l4, uint32_t len) { return load16(l4 + 4) - UDP_HEADER <= len - UDP_HEADER; }
+inline bool tcp_whole(const char* l4, uint32_t len) {
+  return len >= TCP_HEADER && (load<uint8_t>(l4 + 12) >> 4) * 4u - TCP_HEADER <= len - TCP_HEADER;
 }
 
-/** Sound TCP or UDP over IPv4 without options or fragments, in one segment, for the address of `mac_word`. Differences wrap. */
-inline __attribute__((always_inline)) bool is_plain(uint32_t len, const char* frame, uint64_t mac) {
+/**
+ * The length of a plain datagram: sound TCP or UDP over IPv4 without options or fragments, in one segment, for the address of
+ * `mac_word`; 0 for all others. Differences wrap.
+ */
+inline __attribute__((always_inline)) uint32_t plain_length(uint32_t len, const char* frame, uint64_t mac) {
   constexpr uint32_t LEAST = IP_HEADER + UDP_HEADER;
   const char* l3 = frame + ETH_HEADER;
-  if (unlikely(len < ETH_HEADER + LEAST)) return false;
+  if (unlikely(len < ETH_HEADER + LEAST)) return 0;
   const uint32_t total = load16(l3 + offsetof(rte_ipv4_hdr, total_length));
   // Little endian: type, version and header length in the low three bytes; the fragment's word in the low two, the protocol on top.
   const uint32_t type = load<uint32_t>(frame + 12) & 0xffffff;
   const auto middle = load<uint32_t>(l3 + offsetof(rte_ipv4_hdr, fragment_offset));
-  const auto proto = static_cast<uint8_t>(middle >> 24);
-  return likely(load<uint64_t>(frame) << 16 == mac && type == 0x450008 && total - LEAST <= len - ETH_HEADER - LEAST &&
-                (middle & RTE_BE16(0x3fff)) == 0 && (proto == IPPROTO_UDP || proto == IPPROTO_TCP) && header_sum_right(l3) &&
-                l4_whole(proto, l3 + IP_HEADER, total - IP_HEADER));
+  const uint32_t proto = middle >> 24;
+  if (unlikely(load<uint64_t>(frame) << 16 != mac || type != 0x450008 || total - LEAST > len - ETH_HEADER - LEAST ||
+               (middle & RTE_BE16(0x3fff)) != 0 || !header_sum_right(l3))) {
+    return 0;
+  }
+  const char* l4 = l3 + IP_HEADER;
+  const uint32_t rest = total - IP_HEADER;
+  if (likely(proto == IPPROTO_UDP)) return likely(udp_whole(l4, rest)) ? total : 0;
+  return proto == IPPROTO_TCP && tcp_whole(l4, rest) ? total : 0;
 }
 
 /** The transport header of what looks like IPv4, for TypeScript's hints. */

@@ -54,14 +54,14 @@ inline void count_down(char* l3, uint32_t delta, uint32_t hops) {
 }
 
 /** `rewrite` of src/ipvs/xmit/rewrite.ts. */
-inline void rewrite(const Dir4& d, char* l3, uint32_t hops) {
+inline void rewrite(const Dir4& d, char* l3, uint32_t hops, bool tcp) {
   char* l4 = l3 + IP_HEADER;
   count_down(l3, swapped(d.ipDelta), hops);
   static_assert(offsetof(Dir4, newDaddr) == offsetof(Dir4, newSaddr) + 4);
   static_assert(offsetof(Dir4, newDport) == offsetof(Dir4, newSport) + 2);
   store(l3 + offsetof(rte_ipv4_hdr, src_addr), load<uint64_t>(&d.newSaddr));
   store(l4, load<uint32_t>(&d.newSport));
-  if (d.proto == IPPROTO_TCP) {
+  if (tcp) {
     char* sum = l4 + TCP_CHECKSUM;
     store(sum, static_cast<uint16_t>(apply_swapped(load<uint16_t>(sum), swapped(d.l4Delta))));
     return;
