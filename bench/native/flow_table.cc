@@ -116,8 +116,8 @@ struct Ours {
     uint32_t refs[BURST];
     for (uint32_t i = 0; i < BURST; i++) looks[i] = t.look(t.hash(keys[i].flow()));
     for (uint32_t i = 0; i < BURST; i++) {
-      refs[i] = t.candidate(looks[i]);
-      if (refs[i] != FlowTable::NONE) rte_prefetch0(&dir(refs[i]));
+      if (FlowTable::candidate(looks[i], &refs[i])) rte_prefetch0(&dir(refs[i]));
+      else refs[i] = FlowTable::NONE;
     }
     uint32_t found = 0;
     uint64_t sum = 0;
