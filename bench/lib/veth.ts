@@ -78,6 +78,12 @@ export class VethNet {
     });
   }
 
+  /** Where the kernel works on what comes in by the switch's ports: on CPU 0 only, or where the sender runs. */
+  steer(toCpu0: boolean): void {
+    const mask = toCpu0 ? 1 : 0;
+    this.sh('sw', `for f in /sys/class/net/sw-*/queues/rx-0/rps_cpus; do echo ${mask} >$f; done`);
+  }
+
   remove(): void {
     for (const c of this.children) if (c.exitCode === null) c.kill('SIGTERM');
     for (const name of readdirSync('/run/netns', { encoding: 'utf8' })) {
