@@ -29,7 +29,7 @@ inline void store(void* p, T v) {
 inline uint16_t load16(const char* p) { return rte_be_to_cpu_16(load<uint16_t>(p)); }
 inline uint32_t load32(const char* p) { return rte_be_to_cpu_32(load<uint32_t>(p)); }
 
-/** A MAC address (six bytes and two zeros) as `is_plain` wants it: no frame is for 0. */
+/** A MAC address (six bytes and two zeros) as `plain_length` wants it: no frame is for 0. */
 constexpr uint64_t mac_word(uint64_t mac) { return mac == 0 ? 1 : mac << 16; }
 
 /** The one's complement sum of 20 bytes is 0xffff (RFC 1071). */
