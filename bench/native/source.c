@@ -825,6 +825,7 @@ static int obey(uint64_t code) {
 
 static void *orders(void *arg) {
   (void)arg;
+  pthread_setname_np(pthread_self(), "bench-source");
   for (uint64_t seen = 0;; usleep(500)) {
     const uint64_t order = ctl[F_ORDER];
     if (order == seen) continue;

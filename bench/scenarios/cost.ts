@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Dpvs } from '../lib/forwarder.js';
-import { residentBytes } from '../lib/threads.js';
+import { residentBytes, schedule, threadNamed } from '../lib/threads.js';
 import { plainRun } from '../lib/results.js';
 import type { Context, Scenario } from './context.js';
 import { open } from './packets.js';
@@ -54,11 +54,12 @@ async function memory(c: Context): Promise<void> {
   }
 }
 
-/** CPU time of all threads, in seconds. */
+/** CPU time of all threads but the bench's own, in seconds. */
 function cpuSeconds(pid: number): number {
+  const source = threadNamed(pid, /^bench-source$/);
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+  return (Number(fields[11]) + Number(fields[12])) / 100 - schedule(pid, source.tid).runNs / 1e9;
 }
 
 async function idle(c: Context): Promise<void> {
