@@ -33,7 +33,7 @@ const MUTANTS = [
   // Bounds: records hold garbage, frames are short.
   [FUZZ, 'forwarding mode', ENGINE, 'd.fwd % RTE_DIM(steps.at[0])', 'd.fwd'],
   [FUZZ, 'state', ENGINE, 'd.state % ProtoRules::STATES', 'd.state'],
-  [FUZZ, 'port of an adjacency', ENGINE, 'a.port >= RTE_MAX_ETHPORTS || !is_known', '!is_known'],
+  [FUZZ, 'port of an adjacency', ENGINE, '&& a.port < RTE_MAX_ETHPORTS', ''],
   [FUZZ, 'length of the datagram', PARSE, 'total - LEAST > len - ETH_HEADER - LEAST', 'false'],
   [FUZZ, 'length of TCP options', REWRITE, 'at + len > header', 'false'],
   [FUZZ, 'port of the tx vector', 'native/src/flush.cc', 'unlikely(dst >= RTE_MAX_ETHPORTS)', 'false'],
@@ -53,7 +53,7 @@ const MUTANTS = [
   [DIFF, 'native: MTU by one', ENGINE, 'total > d.mtu', 'total > d.mtu + 1'],
   [DIFF, 'native: TTL by one', ENGINE, 'rules.count_hop ? 1 : 0', 'rules.count_hop ? 0 : 1'],
   [DIFF, 'native: old generation', ENGINE, 'd.adjGen != pass.generation', 'false'],
-  [DIFF, 'native: neighbour to be asked', ENGINE, '(a.flags & ADJ_F_READY) == 0', 'false'],
+  [DIFF, 'native: neighbour to be asked', ENGINE, '(a.flags & ADJ_F_READY) != 0 &&', ''],
   [DIFF, 'native: usual neighbour', ENGINE, '== usual_word(pass.to.port)', '!= 0'],
   [DIFF, 'native: usual actions', ENGINE, '&& (d.actions & ~NUMBERS) == REWRITE', ''],
   [DIFF, 'native: SYN over a closing connection', RULES, '|| proto.slow[table][flags] != 0', ''],

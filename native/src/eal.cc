@@ -102,9 +102,6 @@ bool asks_for_help(const std::string& arg) {
   return false;
 }
 
-/** EAL makes its folder also where it keeps no file there (`--in-memory`), and leaves it. With files in it, it stays. */
-void remove_runtime_dir() { rmdir(rte_eal_get_runtime_dir()); }
-
 Napi::Value init(const Napi::CallbackInfo& info) {
   static std::vector<std::string> args;  // EAL keeps pointers into its arguments
   std::vector<std::string> given = to_strings(info[0], "args", 4096);
@@ -128,7 +125,7 @@ Napi::Value init(const Napi::CallbackInfo& info) {
   OutputCapture capture;
   const int rc = rte_eal_init(static_cast<int>(args.size()), argv.data());
   const int err = rte_errno;
-  remove_runtime_dir();
+  rmdir(rte_eal_get_runtime_dir());  // made also where EAL keeps nothing in it (`--in-memory`); with files in it, it stays
   const std::string printed = before_usage(capture.end());
   if (!printed.empty()) log_line(rc < 0 ? 4 : 7, printed);
   if (rc < 0) {
@@ -148,7 +145,6 @@ Napi::Value cleanup(const Napi::CallbackInfo& info) {
   pool = Pool{};
   eal = Eal::Cleaned;
   check_dpdk(rte_eal_cleanup(), "rte_eal_cleanup");
-  remove_runtime_dir();
   return info.Env().Undefined();
 }
 

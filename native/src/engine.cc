@@ -128,6 +128,9 @@ static_assert(offsetof(Adjacency, flags) == 0 && offsetof(Adjacency, port) == 2 
 /** That of an untagged neighbour behind `port`; that of no port matches none. */
 constexpr uint64_t usual_word(uint32_t port) { return ADJ_F_READY | static_cast<uint64_t>(port) << 16; }
 
+/** There is somewhere to send to. */
+inline bool leads_out(const Adjacency& a) { return (a.flags & ADJ_F_READY) != 0 && a.port < RTE_MAX_ETHPORTS; }
+
 /** What most packets need: both ends rewritten, to an untagged neighbour behind the port of the packet before. */
 inline bool is_usual(const Pass& pass, const Dir4& d) {
   return (load<uint64_t>(&pass.adjacencies[d.adj]) & ADJ_WORD) == usual_word(pass.to.port) && (d.actions & ~NUMBERS) == REWRITE;
@@ -148,9 +151,7 @@ inline __attribute__((always_inline)) bool forward(Pass& pass, rte_mbuf* m, char
     return false;
   }
   if constexpr (!USUAL) {
-    if ((a.flags & ADJ_F_READY) == 0 || a.port >= RTE_MAX_ETHPORTS || !is_known(d.actions) || m->data_off + ETH_HEADER < headroom_for(d.actions, a)) {
-      return false;
-    }
+    if (!leads_out(a) || !is_known(d.actions) || m->data_off + ETH_HEADER < headroom_for(d.actions, a)) return false;
     if ((actions & FLOW_ACTION_CLIENT_ADDR) != 0 && (!tcp || out != DIR_IN || !may_tell(lc.flows.conn(ref), l3, total))) return false;
     if (a.port != pass.to.port) pass.to = turned(lc, pass.to, a.port);
   }
@@ -246,13 +247,12 @@ bool open_flow(Pass& pass, rte_mbuf* m, char* l3, const Reflex& reflex, uint32_t
   }
   const Spare& s = *spare_at(b, stock, head);
   Adjacency& a = pass.adjacencies[s.adj];
-  const uint64_t word = load<uint64_t>(&a) & ADJ_WORD;
   DestStats& dest = pass.dests[s.dest];
   const ProtoRules& rules = lc.rules.tcp;
   const uint8_t table = lc.rules.table_in[FWD_FULLNAT];
   const uint8_t event = rules.event_of[load<uint8_t>(l3 + IP_HEADER + 13)];
   if (s.conn == 0 || s.conn >= flows.capacity() || table >= ProtoRules::TABLES || event >= ProtoRules::EVENTS) return false;
-  if ((word & ADJ_F_READY) == 0 || a.port >= RTE_MAX_ETHPORTS || m->data_off + ETH_HEADER < headroom_for(REWRITE, a) || total > s.mtu ||
+  if (!leads_out(a) || m->data_off + ETH_HEADER < headroom_for(REWRITE, a) || total > s.mtu ||
       load<uint8_t>(l3 + offsetof(rte_ipv4_hdr, time_to_live)) <= pass.hops || b.eventCount >= EVENT_CAP ||
       (total < MIN_FRAME - ETH_HEADER && m->data_off + MIN_FRAME > m->buf_len) || (dest.flags[0] & DEST_F_EXCEPTION) != 0 ||
       has_option(l3 + IP_HEADER, OPTION_TOA)) {
@@ -474,7 +474,7 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
     if (likely(done)) continue;
     set_behind(lc, ref >> 1);
     // A SYN over a connection that closes opens another one.
-    if (answers && found[i].tcp && is_syn(l3)) leave_stocks(lc, l3, true);
+    if (answers && tcp && is_syn(l3)) leave_stocks(lc, l3, true);
     hints[left] = static_cast<int32_t>(ref);
     pkts[left++] = m;
   }

@@ -119,8 +119,12 @@ describe('an EAL that comes up', () => {
   });
 
   test.each([
-    ['is removed where EAL keeps nothing in it', ['--no-shconf'], undefined],
-    ['stays where EAL does', [], expect.arrayContaining(['config', 'mp_socket'])],
+    ['is removed where EAL keeps nothing in it', ['--no-shconf'], { after: false }],
+    [
+      'stays where EAL does',
+      [],
+      { kept: expect.arrayContaining(['config', 'mp_socket']) as string[], after: true },
+    ],
   ])('the runtime folder %s', (_, more, expected) => {
     const prefix = `dpvs-test-${process.pid}`;
     const folder = `/var/run/dpdk/${prefix}`;
@@ -131,8 +135,8 @@ describe('an EAL that comes up', () => {
         native.ealInit(${JSON.stringify(args)}, () => {});
         const kept = existsSync('${folder}') ? readdirSync('${folder}') : undefined;
         native.ealCleanup();
-        return { kept };`);
-      expect((r.result as { result: { kept?: string[] } }).result.kept).toEqual(expected);
+        return { kept, after: existsSync('${folder}') };`);
+      expect((r.result as { result: object }).result).toEqual(expected);
       expect(r.out + r.err).toBe('');
     } finally {
       rmSync(folder, { recursive: true, force: true });
