@@ -109,6 +109,19 @@ export class Topology {
     succeedSync(this.in(host, ['sh', '-c', line]));
   }
 
+  /**
+   * Pings with all requests at once, and waits 10 s for the answers: ping takes for lost what comes later than one interval after
+   * its last request, so that a short one (`-i 0.05`) reports loss where the machine only stood still for a moment.
+   * @returns what ping sums up: `5 packets transmitted, 5 received, 0% packet loss`, with duplicates and errors where there are
+   */
+  async ping(host: Host, addr: string, count: number, ...options: string[]): Promise<string> {
+    const n = String(count);
+    // -S: as much as is allowed, or else ping sends a dozen, finds its socket full and waits for the next interval.
+    const ping = ['ping', '-n', '-c', n, '-l', n, '-i', '10', '-S', '1000000', ...options, addr];
+    const { stdout, stderr } = await this.run(host, ping);
+    return /^\d+ packets transmitted.* loss/m.exec(stdout)?.[0] ?? stdout + stderr;
+  }
+
   /** Starts a program that runs until the topology is removed (or it is stopped). */
   keep(host: Host, command: readonly string[], options?: RunOptions): Kept {
     const child = new Kept(this.in(host, command), options);
