@@ -15,6 +15,8 @@ const DIFF = 'differential';
 const FUZZ = 'sanitize';
 const TALK = 'conversations';
 const ENGINE = 'native/src/engine.cc';
+const LOOK = 'look';
+const TABLE = 'native/src/flow_table.cc';
 const REWRITE = 'native/src/rewrite.h';
 const PARSE = 'native/src/parse.h';
 const RULES = 'native/src/flow_rules.cc';
@@ -33,6 +35,9 @@ const MUTANTS = [
   // Bounds: records hold garbage, frames are short.
   [FUZZ, 'forwarding mode', ENGINE, 'd.fwd % RTE_DIM(steps.at[0])', 'd.fwd'],
   [FUZZ, 'state', ENGINE, 'd.state % ProtoRules::STATES', 'd.state'],
+  [LOOK, 'front: what is removed', TABLE, '    if (fronted()) forget(ref, h);', ''],
+  [LOOK, 'front: what is there already', TABLE, '  if (slot_of(b, ref, tag(hash)) >= 0) return;', ''],
+  [LOOK, 'front: whose flow', ENGINE, ' || !is_of(*d, l3)', ''],
   [FUZZ, 'port of an adjacency', ENGINE, '&& a.port < RTE_MAX_ETHPORTS', ''],
   [FUZZ, 'length of the datagram', PARSE, 'total - LEAST > len - ETH_HEADER - LEAST', 'false'],
   [FUZZ, 'length of TCP options', REWRITE, 'at + len > header', 'false'],

@@ -349,7 +349,10 @@ __attribute__((noinline)) bool take_in(const Lcore& lc, rte_mbuf* m, int port, u
 }
 
 /** A packet that its candidate isn't the flow of. */
-__attribute__((noinline)) uint32_t find(const FlowTable& flows, const char* l3) { return flows.find(key_at(l3, l3 + IP_HEADER)); }
+__attribute__((noinline)) uint32_t find(FlowTable& flows, const char* l3) {
+  const FlowKey key = key_at(l3, l3 + IP_HEADER);
+  return flows.find_missed(key, flows.hash(key));
+}
 
 inline bool is_of(const Dir4& d, const char* l3) {
   return load<uint64_t>(&d.saddr) == load<uint64_t>(l3 + offsetof(rte_ipv4_hdr, src_addr)) &&
@@ -447,7 +450,7 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
     uint32_t ref = found[i].ref;
     Dir4* d = found[i].dir;
     if (unlikely(ref >= SPECIAL || !is_of(*d, l3))) {
-      if (ref != SPECIAL) ref = find(flows, l3);
+      if (ref != SPECIAL) ref = find(lc.flows, l3);
       if (ref >= SPECIAL) {
         if (unlikely(listed) && ref != SPECIAL && refused(lc, m, key_at(l3, l3 + IP_HEADER), FlowTable::NONE)) continue;
         if (answers && (ref == SPECIAL ? is_tcp(m, l3) : found[i].tcp && is_syn(l3))) {
@@ -479,6 +482,7 @@ uint16_t forward_flows(Lcore& lc, rte_mbuf** pkts, uint16_t n, int port, int32_t
     pkts[left++] = m;
   }
   finish(lc, pass.to);
+  lc.flows.weigh_front(n);
   lc.stats->flowHits += n - left - answered;
   lc.stats->events[EVENT_SYNPROXY_ANSWERED] += answered;
   return left;

@@ -26,7 +26,7 @@ uint32_t buckets_for(uint64_t conns, uint64_t slots) {
 }
 }  // namespace
 
-bool FlowTable::open(Conn4* conns, uint32_t capacity) {
+bool FlowTable::open(Conn4* conns, uint32_t capacity, bool always_front) {
   close();
   const uint64_t n = buckets_for(capacity, SLOTS);
   // Whole huge pages: with a tail of 4 kB ones, look-ups would miss the TLB.
@@ -44,6 +44,7 @@ bool FlowTable::open(Conn4* conns, uint32_t capacity) {
   mapped_ = bytes;
   conns_ = conns;
   capacity_ = capacity;
+  always_front_ = always_front;
   begin_small();
   return true;
 }
@@ -66,6 +67,8 @@ void FlowTable::begin_small() {
   grow_at_ = FIRST;
   n_buckets_ = RTE_MIN(buckets_for(FIRST, SLOTS), all_buckets_);
   count_.store(0, std::memory_order_relaxed);
+  first_ = nullptr;  // what is in the front goes as well
+  use_front(false);
 }
 
 void FlowTable::grow() {
@@ -80,11 +83,42 @@ void FlowTable::grow() {
   memset(static_cast<void*>(buckets_), 0, n_buckets_ * sizeof(Bucket));
   grow_at_ *= GROWTH;
   n_buckets_ = grow_at_ > LAST ? all_buckets_ : RTE_MIN(buckets_for(grow_at_, SLOTS), all_buckets_);
+  use_front(false);
   for (uint32_t i = 0; i < n; i++) {
     const uint64_t h = hash(key_of(dir(refs[i])));
     Place at;
     if (room_for(h, &at)) put(at, refs[i], h);
   }
+}
+
+void FlowTable::use_front(bool yes) {
+  yes = yes || always_front_;
+  if (yes && !fronted()) memset(static_cast<void*>(front_), 0, sizeof(front_));
+  first_ = yes ? front_ : buckets_;
+  n_first_ = yes ? FRONT : n_buckets_;
+  looks_ = missed_ = 0;
+  weigh_at_ = TRIAL;
+}
+
+void FlowTable::judge_front() {
+  const bool failed = missed_ > MISSES;
+  use_front(!failed && n_buckets_ > FRONT * 4);
+  if (failed) weigh_at_ = PAUSE;
+}
+
+void FlowTable::remember(uint32_t ref, uint64_t hash) {
+  Bucket& b = front_[scale(hash, FRONT)];
+  // Two packets in a burst miss the same.
+  if (slot_of(b, ref, tag(hash)) >= 0) return;
+  b.ref[b.next] = ref;
+  b.tag[b.next] = tag(hash);
+  b.next = static_cast<uint16_t>((b.next + 1) % SLOTS);
+}
+
+void FlowTable::forget(uint32_t ref, uint64_t hash) {
+  Bucket& b = front_[scale(hash, FRONT)];
+  const int slot = slot_of(b, ref, tag(hash));
+  if (slot >= 0) b.tag[slot] = 0;
 }
 
 bool FlowTable::room_for(uint64_t h, Place* at) {
@@ -167,6 +201,7 @@ bool FlowTable::remove_one(uint32_t ref, uint64_t h) {
     const int slot = slot_of(buckets_[bucket], ref, tag(h));
     if (slot < 0) continue;
     take({bucket, slot}, h);
+    if (fronted()) forget(ref, h);
     return true;
   }
   return false;

@@ -28,8 +28,8 @@ bool read_tuple(const rte_mbuf* m, FlowKey& k) {
 
 }  // namespace
 
-void find_hints(const Lcore& lc, rte_mbuf* const* pkts, uint16_t n, int32_t* hints) {
-  const FlowTable& flows = lc.flows;
+void find_hints(Lcore& lc, rte_mbuf* const* pkts, uint16_t n, int32_t* hints) {
+  FlowTable& flows = lc.flows;
   FlowKey keys[BURST];
   uint64_t hashes[BURST];
   FlowTable::Look looks[BURST];
@@ -48,7 +48,7 @@ void find_hints(const Lcore& lc, rte_mbuf* const* pkts, uint16_t n, int32_t* hin
   }
   for (uint16_t i = 0; i < wanted; i++) {
     uint32_t ref = refs[i];
-    if (ref == FlowTable::NONE || !flows.is(ref, keys[i])) ref = flows.find(keys[i], hashes[i]);
+    if (ref == FlowTable::NONE || !flows.is(ref, keys[i])) ref = flows.find_missed(keys[i], hashes[i]);
     hints[which[i]] = ref == FlowTable::NONE ? HINT_ABSENT : static_cast<int32_t>(ref);
   }
 }

@@ -10,6 +10,6 @@ namespace dpvs {
  * Fills in the hints of a burst (at most BURST packets) that are HINT_NONE: a flow, or HINT_ABSENT. Nothing about a packet is
  * judged: TypeScript validates it and compares the flow. What it will read of the flow is on its way into the caches.
  */
-void find_hints(const Lcore& lc, rte_mbuf* const* pkts, uint16_t n, int32_t* hints);
+void find_hints(Lcore& lc, rte_mbuf* const* pkts, uint16_t n, int32_t* hints);
 
 }  // namespace dpvs

@@ -155,7 +155,8 @@ Napi::Value create(const Napi::CallbackInfo& info) {
   rte_ring* ring = rte_ring_create(name, ring_size, SOCKET_ID_ANY, RING_F_SC_DEQ);
   if (ring == nullptr)
     fail(code::NO_MEMORY, "rte_ring_create (%u entries): %s", ring_size, rte_strerror(rte_errno));
-  if (!lc->flows.open(static_cast<Conn4*>(conns->Data()), static_cast<uint32_t>(records))) {
+  const bool always_front = c.Get("alwaysFront").ToBoolean();
+  if (!lc->flows.open(static_cast<Conn4*>(conns->Data()), static_cast<uint32_t>(records), always_front)) {
     rte_ring_free(ring);
     fail(code::NO_MEMORY, "no memory for the index of %zu connections", records);
   }

@@ -111,6 +111,8 @@ export interface LcoreConfig {
   conns: SharedArrayBuffer;
   /** Adjacency table, ADJ_CAP x ADJ.size. */
   adjacencies: SharedArrayBuffer;
+  /** For tests: the index uses its front (native/src/flow_table.h) whether that pays or not. */
+  alwaysFront?: boolean;
 }
 
 /** A transport protocol as the native loop steps it: the tables of src/ipvs/proto. */

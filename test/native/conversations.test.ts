@@ -197,6 +197,7 @@ interface Talk {
   fwd: (typeof XMITS)[number]['name'];
   xmitTtl: boolean;
   conns: number;
+  alwaysFront: boolean;
   /** What real servers of Full-NAT are told of their clients. */
   address: 'nothing' | 'option' | 'proxy';
   steps: Step[];
@@ -208,6 +209,7 @@ const talk: fc.Arbitrary<Talk> = fc.record({
   xmitTtl: fc.boolean(),
   /** Records: fewer than connections, or enough. */
   conns: fc.constantFrom(CLIENTS, 8, 8),
+  alwaysFront: fc.boolean(),
   address: fc.constantFrom('nothing' as const, 'nothing', 'nothing', 'option' as const, 'proxy' as const),
   steps: fc.array(step, { minLength: 10, maxLength: 80 }),
 });
@@ -222,6 +224,7 @@ function play(t: Talk): void {
   let now = 1_000_000;
   const pair = new Pair(ports, {
     conns: t.conns,
+    alwaysFront: t.alwaysFront,
     nowMs: now,
     neighTimeoutMs: 60_000,
     ipvs: {

@@ -242,6 +242,7 @@ function round(seed: number): void {
     id: 1,
     ports,
     conns: seed % 2 === 0 ? CONNS : MANY_CONNS,
+    alwaysFront: seed % 4 < 2,
     path: 'flow',
     nowMs: now,
     ipvs,

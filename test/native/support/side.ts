@@ -61,6 +61,8 @@ export interface SideOptions {
   nowMs: number;
   ipvs: IpvsConfig;
   neighTimeoutMs: number;
+  /** As in LcoreConfig. */
+  alwaysFront?: boolean;
 }
 
 export const macOf = (device: number): string => `02:00:00:00:00:0${device + 1}`;
@@ -109,6 +111,7 @@ export class Side {
       redirectRing: 256,
       conns: this.conns,
       adjacencies: this.adjacencies,
+      alwaysFront: o.alwaysFront ?? false,
     });
     native.lcoreClock(o.id, o.nowMs);
     this.master = this.replicaOf(0);
