@@ -262,6 +262,7 @@ class FlowTable {
   /** Where `look` looks: all buckets in use, or the front. */
   const Bucket* first_ = nullptr;
   uint32_t n_first_ = 0;
+  /** Since it was last decided whether the front is used, when that is due, and what the front has missed. */
   uint32_t looks_ = 0;
   uint32_t weigh_at_ = 0;
   uint32_t missed_ = 0;
