@@ -73,11 +73,13 @@ describe.each(SCENES)('over net_$device with $lcores lcore(s)', ({ device, lcore
   });
 
   it('answers pings of the VIP and of its local address that come in fragments', async () => {
+    // One after the other: several of 64 KiB at once are too much for the queues of the client's kernel.
     for (const addr of [vip, lip])
       for (const size of ['1900', ...(large ? ['3000', '65507'] : [])])
-        expect(await b.t.ping('client', addr, 5, '-s', size)).toBe(
-          '5 packets transmitted, 5 received, 0% packet loss',
-        );
+        for (let i = 0; i < 5; i++)
+          expect(await b.t.ping('client', addr, 1, '-s', size)).toBe(
+            '1 packets transmitted, 1 received, 0% packet loss',
+          );
   });
 
   it('sends nothing more to a real server that was taken away, and uses it again when it is back', async () => {
